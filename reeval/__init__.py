@@ -1,0 +1,3 @@
+"""reeval trains and runs judges of generated radiology reports."""
+
+__version__ = "0.1.0"

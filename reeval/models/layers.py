@@ -1,0 +1,123 @@
+"""The layers that the ports share.
+
+Shape letters: B batch, T query time, D model, V vocabulary, R rank; each equation names its own others.
+A parameter carries the names of its axes (`axes`); `reeval.sharding` alone places them on a mesh. Layers that
+repeat are stacked: their parameters have a leading `layers` axis, and `jax.lax.scan` hands one slice to the call.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+Constrain = Callable[[jax.Array, tuple[str | None, ...]], jax.Array]
+_constrain: contextvars.ContextVar[Constrain | None] = contextvars.ContextVar("constrain", default=None)
+
+
+@contextlib.contextmanager
+def activation_placement(constrain: Constrain) -> Iterator[None]:
+    """While tracing inside, `constrain(x, axes)` places activations: models name axes, the caller knows the mesh."""
+    token = _constrain.set(constrain)
+    try:
+        yield
+    finally:
+        _constrain.reset(token)
+
+
+def place(x: jax.Array, *axes: str | None) -> jax.Array:
+    """`x`, its axes named; placed where `activation_placement` says."""
+    constrain = _constrain.get()
+    return x if constrain is None else constrain(x, axes)
+
+
+def param(
+    rngs: nnx.Rngs,
+    shape: tuple[int, ...],
+    axes: tuple[str, ...],
+    *,
+    dtype: Any,
+    stack: int | None,
+    stddev: float | None = 0.02,
+) -> nnx.Param:
+    """A parameter of normal noise, or of ones if `stddev` is None; stacked `stack` times if that is given."""
+    assert len(shape) == len(axes)
+    if stack is not None:
+        shape, axes = (stack, *shape), ("layers", *axes)
+    if stddev is None:
+        return nnx.Param(jnp.ones(shape, dtype), axes=axes)
+    return nnx.Param((stddev * jax.random.normal(rngs.params(), shape, jnp.float32)).astype(dtype), axes=axes)
+
+
+class RMSNorm(nnx.Module):
+    """Root-mean-square norm over the last axis, in float32, rounded before the scale as transformers does."""
+
+    def __init__(self, size: int, *, axis: str, eps: float, dtype: Any, stack: int | None, rngs: nnx.Rngs):
+        self.scale = param(rngs, (size,), (axis,), dtype=dtype, stack=stack, stddev=None)
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x32 = x.astype(jnp.float32)
+        x32 = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + self.eps)
+        return x32.astype(x.dtype) * self.scale[...]
+
+
+class Einsum(nnx.Module):
+    """A linear projection `equation` of an input by the weight `w`, and of its adapter if it has one.
+
+    The adapter (see `reeval.lora`) follows from the equation: the contracted letters give its A, the rest its B.
+    """
+
+    def __init__(
+        self,
+        equation: str,
+        shape: tuple[int, ...],
+        axes: tuple[str, ...],
+        *,
+        dtype: Any,
+        stack: int | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.equation = equation
+        self.w = param(rngs, shape, axes, dtype=dtype, stack=stack)
+        self.lora: nnx.Module | None = nnx.data(None)
+
+    def __call__(self, x: jax.Array, key: jax.Array | None = None, *, out_dtype: Any = None) -> jax.Array:
+        y = jnp.einsum(self.equation, x, self.w[...].astype(x.dtype), preferred_element_type=out_dtype)
+        return y if self.lora is None else y + self.lora(x, key).astype(y.dtype)
+
+
+class Embed(nnx.Module):
+    """Token embedding, [V, D]; also the transposed head where the two are tied."""
+
+    def __init__(self, vocab: int, size: int, *, dtype: Any, rngs: nnx.Rngs):
+        self.embedding = param(rngs, (vocab, size), ("vocab", "embed"), dtype=dtype, stack=None)
+
+    def __call__(self, tokens_BT: jax.Array) -> jax.Array:
+        return jnp.take(self.embedding[...], tokens_BT, axis=0)
+
+    def attend(self, x_BTD: jax.Array) -> jax.Array:
+        """[B, T, D] -> [B, T, V] float32."""
+        return jnp.einsum("BTD,VD->BTV", x_BTD, self.embedding[...], preferred_element_type=jnp.float32)
+
+
+def rope(x_BTNH: jax.Array, positions_BT: jax.Array, theta: float) -> jax.Array:
+    """Rotary position embedding in the halves layout of Hugging Face checkpoints."""
+    half = x_BTNH.shape[-1] // 2
+    frequency_H = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle_BT1H = positions_BT[:, :, None, None].astype(jnp.float32) * frequency_H[None, None, None, :]
+    sin, cos = jnp.sin(angle_BT1H), jnp.cos(angle_BT1H)
+    first, second = jnp.split(x_BTNH.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x_BTNH.dtype)
+
+
+def segment_positions(segments_BT: jax.Array) -> jax.Array:
+    """Positions that start at 0 with each run of one segment id, [B, T] int32."""
+    index_T = jnp.arange(segments_BT.shape[1], dtype=jnp.int32)
+    starts_BT = jnp.concatenate(
+        [jnp.ones_like(segments_BT[:, :1], bool), segments_BT[:, 1:] != segments_BT[:, :-1]], axis=1
+    )
+    return index_T[None, :] - jax.lax.cummax(jnp.where(starts_BT, index_T[None, :], 0), axis=1)

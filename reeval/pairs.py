@@ -1,0 +1,219 @@
+"""Pairs and errors: the records that every part of the project speaks.
+
+A pair file is JSON Lines, one object a line:
+
+    {"pair_id": "s1-a", "reference_id": "s1", "reference": "...", "candidate": "...",
+     "errors": [{"type": "inaccuracy", "aspect": "laterality", "reference_span": "right effusion",
+                 "candidate_span": "left effusion", "severity": "significant"}],
+     "metadata": {"any": "thing"}}
+
+`errors` may be absent or null (an unlabelled pair), `metadata` and an error's `explanation` too.
+Messages about bad input name file, line and field, never report text: it may be protected.
+"""
+
+import dataclasses
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reeval.taxonomy import ASPECTS, SEVERITIES, TYPES
+
+_ERROR_FIELDS = ("type", "aspect", "reference_span", "candidate_span", "severity", "explanation")
+_PAIR_FIELDS = ("pair_id", "reference_id", "reference", "candidate", "errors", "metadata")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Error:
+    """One difference between candidate and reference.
+
+    `severity` is None only in the first pass of a two-pass verdict. A span is empty where its report
+    has no counterpart: an omission's candidate span, a fabrication's reference span.
+    """
+
+    type: str
+    aspect: str
+    reference_span: str = ""
+    candidate_span: str = ""
+    severity: str | None = None
+    explanation: str | None = None
+
+    @property
+    def significant(self) -> bool:
+        return self.severity == "significant"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pair:
+    """A reference report and a candidate, with the candidate's errors where they are known (else None)."""
+
+    pair_id: str
+    reference_id: str
+    reference: str
+    candidate: str
+    errors: tuple[Error, ...] | None = None
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def significant(self) -> bool:
+        """Whether at least one error is clinically significant; ValueError on an unlabelled pair."""
+        if self.errors is None:
+            raise ValueError(f"pair {self.pair_id!r} has no errors field, so its significance is unknown")
+        return any(error.significant for error in self.errors)
+
+    @property
+    def identical(self) -> bool:
+        """Whether the candidate repeats the reference, but for white space."""
+        return self.reference.split() == self.candidate.split()
+
+
+def read(path: str | Path, *, labelled: bool = False) -> list[Pair]:
+    """Read and validate a pair file.
+
+    Args:
+        path: a JSON Lines file in the format above.
+        labelled: require `errors` on every pair (training and evaluation do).
+    Raises:
+        ValueError: one line with the file, and line, field and remedy of the first problem, and how many
+            more there are.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such pair file")
+    pairs: list[Pair] = []
+    problems: list[tuple[int, str]] = []
+    line_of_id: dict[str, int] = {}
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                pair = _pair(line, labelled)
+                if pair.pair_id in line_of_id:
+                    raise ValueError(
+                        f"field 'pair_id': the same id stands on line {line_of_id[pair.pair_id]}; ids must differ"
+                    )
+            except ValueError as error:
+                problems.append((number, str(error)))
+            else:
+                line_of_id[pair.pair_id] = number
+                pairs.append(pair)
+    if problems:
+        number, message = problems[0]
+        more = ""
+        if problems[1:]:
+            others = ", ".join(str(n) for n, _ in problems[1:6]) + (", ..." if len(problems) > 6 else "")
+            more = f" ({len(problems) - 1} more bad lines: {others})"
+        raise ValueError(f"{path}:{number}: {message}{more}")
+    if not pairs:
+        raise ValueError(f"{path}: holds no pair; give one JSON object a line")
+    return pairs
+
+
+def write(path: str | Path, pairs: Iterable[Pair]) -> None:
+    """Write a pair file that `read` reads back to equal pairs."""
+    with Path(path).open("w", encoding="utf-8") as out:
+        for pair in pairs:
+            out.write(json.dumps(to_json(pair), ensure_ascii=False) + "\n")
+
+
+def to_json(pair: Pair) -> dict[str, Any]:
+    """The JSON object of a pair, without its absent optional fields."""
+    row: dict[str, Any] = {name: getattr(pair, name) for name in _PAIR_FIELDS[:4]}
+    if pair.errors is not None:
+        row["errors"] = [error_to_json(error) for error in pair.errors]
+    if pair.metadata:
+        row["metadata"] = dict(pair.metadata)
+    return row
+
+
+def error_to_json(error: Error) -> dict[str, str]:
+    """The JSON object of an error, without its absent optional fields."""
+    return {name: value for name, value in dataclasses.asdict(error).items() if value is not None}
+
+
+def _pair(line: bytes, labelled: bool) -> Pair:
+    try:
+        row = json.loads(line)
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8; save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON at column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError("not valid JSON: nested too deeply") from None
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object; a pair is one {...} a line")
+    _reject_unknown(row, _PAIR_FIELDS, "", hint="; put other data under 'metadata'")
+    texts = {name: _text(row, name, "") for name in _PAIR_FIELDS[:4]}
+    for name, value in texts.items():
+        if not value.strip():
+            raise ValueError(f"field '{name}': empty")
+    metadata = row.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise ValueError("field 'metadata': must be an object")
+    listed = row.get("errors")
+    if listed is None:
+        if labelled:
+            raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
+        return Pair(**texts, metadata=metadata)
+    if not isinstance(listed, list):
+        raise ValueError("field 'errors': must be a list, [] if there are none")
+    errors = tuple(_error(item, f"errors[{i}]", texts) for i, item in enumerate(listed))
+    return Pair(**texts, errors=errors, metadata=metadata)
+
+
+def _error(item: Any, where: str, texts: Mapping[str, str]) -> Error:
+    if not isinstance(item, dict):
+        raise ValueError(f"field '{where}': must be an object")
+    _reject_unknown(item, _ERROR_FIELDS, where + ".")
+    kind = _choice(item, "type", where, TYPES)
+    aspect = _choice(item, "aspect", where, ASPECTS)
+    severity = _choice(item, "severity", where, SEVERITIES)
+    spans = {}
+    for side, without in (("reference", "fabrication"), ("candidate", "omission")):
+        name = f"{side}_span"
+        spans[name] = _text(item, name, where + ".") if item.get(name) is not None else ""
+        if not spans[name] and kind != without:
+            raise ValueError(f"field '{where}.{name}': missing or empty; type '{kind}' needs it")
+        if spans[name] not in texts[side]:
+            raise ValueError(f"field '{where}.{name}': does not stand in '{side}' word for word")
+    explanation = _text(item, "explanation", where + ".") if item.get("explanation") is not None else None
+    return Error(kind, aspect, **spans, severity=severity, explanation=explanation)
+
+
+def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+    if name not in row:
+        raise ValueError(f"field '{where}{name}': missing")
+    if not isinstance(row[name], str):
+        raise ValueError(f"field '{where}{name}': must be text, not {type(row[name]).__name__}")
+    try:
+        row[name].encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"field '{where}{name}': holds half of a surrogate pair, which is no text") from None
+    return row[name]
+
+
+def _choice(item: Mapping[str, Any], name: str, where: str, allowed: Iterable[str]) -> str:
+    value = _text(item, name, where + ".")
+    if value not in allowed:
+        # Only a word-like value is repeated: anything else may be report text in the wrong column.
+        shown = repr(value) if re.fullmatch(r"[\w-]{1,24}", value) else "the value"
+        raise ValueError(f"field '{where}.{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}")
+    return value
+
+
+def _reject_unknown(row: Mapping[str, Any], known: tuple[str, ...], where: str, hint: str = "") -> None:
+    for name in _unknown(row, known):
+        shown = f"'{where}{name}'" if re.fullmatch(r"[\w-]{1,32}", name) else f"in '{where or 'pair'}'"
+        raise ValueError(f"unknown field {shown}{_near(name, known)}{hint}")
+
+
+def _unknown(row: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[str]:
+    return (name for name in row if name not in known)
+
+
+def _near(value: str, allowed: Iterable[str]) -> str:
+    close = difflib.get_close_matches(value, list(allowed), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
