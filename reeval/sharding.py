@@ -1,0 +1,103 @@
+"""Where things live: the device mesh, and which of its axes each named axis of an array is split over.
+
+This is the only home of `PartitionSpec`. The mesh is ('data', 'fsdp', 'tensor'): batches are split over the first
+two; weights over 'fsdp' along the model dimension and over 'tensor' along heads, hidden units and vocabulary.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from reeval.models import layers
+
+MESH_AXES = ("data", "fsdp", "tensor")
+
+# An axis that is not named here (layers, head_dim, rank, norms) is whole on every device.
+RULES: dict[str, tuple[str, ...]] = {
+    "batch": ("data", "fsdp"),
+    "embed": ("fsdp",),
+    "heads": ("tensor",),
+    "kv_heads": ("tensor",),
+    "mlp": ("tensor",),
+    "vocab": ("tensor",),
+}
+
+
+def make_mesh(shape: Sequence[int], devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of `shape` (data, fsdp, tensor) over `devices`, by default all; one -1 takes what is left.
+
+    Raises:
+        ValueError: if the shape does not cover the devices.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    sizes = [int(n) for n in shape]
+    if len(sizes) != len(MESH_AXES) or sizes.count(-1) > 1 or any(n < 1 and n != -1 for n in sizes):
+        raise ValueError(f"mesh must be three sizes (data, fsdp, tensor), at most one of them -1, not {tuple(shape)}")
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = max(1, len(devices) // -math.prod(sizes))
+    if math.prod(sizes) != len(devices):
+        raise ValueError(f"mesh {tuple(shape)} needs {abs(math.prod(sizes))} devices, but there are {len(devices)}")
+    return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+def single_device_mesh() -> Mesh:
+    """A mesh of the first device alone."""
+    return make_mesh((1, 1, 1), jax.devices()[:1])
+
+
+def place(mesh: Mesh, axes: Sequence[str | None], shape: Sequence[int]) -> NamedSharding:
+    """The sharding of an array by the names of its axes. An axis that does not divide evenly stays whole."""
+    entries: list[Any] = []
+    for axis, size in zip(axes, shape, strict=True):
+        over = RULES.get(axis, ()) if axis else ()
+        count = math.prod(mesh.shape[name] for name in over)
+        entries.append((over if len(over) > 1 else over[0]) if count > 1 and size % count == 0 else None)
+    return NamedSharding(mesh, PartitionSpec(*entries))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Whole on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def state_shardings(mesh: Mesh, state: nnx.State) -> nnx.State:
+    """The sharding of each variable of `state`, which may be abstract, by the axes that its model named."""
+    return jax.tree.map(
+        lambda variable: variable.replace(place(mesh, variable.get_metadata("axes"), variable.shape)),
+        state,
+        is_leaf=lambda x: isinstance(x, nnx.Variable),
+    )
+
+
+def batch_sharding(mesh: Mesh, ndim: int, *, leading: int = 0) -> NamedSharding:
+    """A batch array's sharding: split along the batch axis, which follows `leading` whole ones."""
+    axes = (None,) * leading + (MESH_AXES[:2],) + (None,) * (ndim - leading - 1)
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+def batch_multiple(mesh: Mesh) -> int:
+    """What the global batch must be a multiple of."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def to_device(mesh: Mesh, batch: dict[str, np.ndarray], *, leading: int = 0) -> dict[str, jax.Array]:
+    """A batch of this process's rows, as global arrays."""
+    return {
+        name: jax.make_array_from_process_local_data(batch_sharding(mesh, value.ndim, leading=leading), value)
+        for name, value in batch.items()
+    }
+
+
+def activations(mesh: Mesh) -> AbstractContextManager[None]:
+    """While tracing inside, models' named activations are placed on `mesh`."""
+    return layers.activation_placement(_constrain(mesh))
+
+
+def _constrain(mesh: Mesh) -> Callable[[jax.Array, tuple[str | None, ...]], jax.Array]:
+    return lambda x, axes: jax.lax.with_sharding_constraint(x, place(mesh, axes, x.shape))
