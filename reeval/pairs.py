@@ -136,7 +136,7 @@ def error_to_json(error: Error) -> dict[str, str]:
 
 def _pair(line: bytes, labelled: bool) -> Pair:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_once)
     except UnicodeDecodeError:
         raise ValueError("not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -150,9 +150,10 @@ def _pair(line: bytes, labelled: bool) -> Pair:
     for name, value in texts.items():
         if not value.strip():
             raise ValueError(f"field '{name}': empty")
-    metadata = row.get("metadata") or {}
+    metadata = {} if row.get("metadata") is None else row["metadata"]
     if not isinstance(metadata, dict):
         raise ValueError("field 'metadata': must be an object")
+    _encodable(json.dumps(metadata, ensure_ascii=False), "metadata")
     listed = row.get("errors")
     if listed is None:
         if labelled:
@@ -175,7 +176,7 @@ def _error(item: Any, where: str, texts: Mapping[str, str]) -> Error:
     for side, without in (("reference", "fabrication"), ("candidate", "omission")):
         name = f"{side}_span"
         spans[name] = _text(item, name, where + ".") if item.get(name) is not None else ""
-        if not spans[name] and kind != without:
+        if not spans[name].strip() and kind != without:
             raise ValueError(f"field '{where}.{name}': missing or empty; type '{kind}' needs it")
         if spans[name] not in texts[side]:
             raise ValueError(f"field '{where}.{name}': does not stand in '{side}' word for word")
@@ -188,11 +189,26 @@ def _text(row: Mapping[str, Any], name: str, where: str) -> str:
         raise ValueError(f"field '{where}{name}': missing")
     if not isinstance(row[name], str):
         raise ValueError(f"field '{where}{name}': must be text, not {type(row[name]).__name__}")
-    try:
-        row[name].encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"field '{where}{name}': holds half of a surrogate pair, which is no text") from None
+    _encodable(row[name], where + name)
     return row[name]
+
+
+def _encodable(text: str, field: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"field '{field}': holds half of a surrogate pair, which is no text") from None
+
+
+def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    # JSON lets the last of two equal names win: in a file written by hand that hides a mistake.
+    row = dict(items)
+    if len(row) < len(items):
+        names = [name for name, _ in items]
+        twice = next(name for name in names if names.count(name) > 1)
+        shown = f"field '{twice}'" if re.fullmatch(r"[\w-]{1,32}", twice) else "a field"
+        raise ValueError(f"{shown}: given twice in one object")
+    return row
 
 
 def _choice(item: Mapping[str, Any], name: str, where: str, allowed: Iterable[str]) -> str:
