@@ -1,0 +1,1 @@
+"""From pairs to the token batches that training and judging read."""

@@ -1,0 +1,107 @@
+"""Conversations as tokens: the same pieces for training and for judging.
+
+A conversation is a prompt, an answer, and in two-pass the second turn and its answer. Each piece is tokenised by
+itself, so that a second turn continues exactly the tokens that the first one produced.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reeval import prompts
+from reeval.pairs import Pair
+from reeval.taxonomy import SEVERITIES
+from reeval.verdicts import Verdict
+
+_MARK = "ANSWER-GOES-HERE"
+_SEVERITY_WORD = re.compile(rf"(?:^|\| )({'|'.join(SEVERITIES)})$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """A training conversation: tokens [T] int32, and [T] float32 the weight of each token's loss, 0 for a prompt."""
+
+    tokens: np.ndarray
+    weights: np.ndarray
+
+
+class Conversation:
+    """Tokenises the conversations of one prompt version with one tokenizer.
+
+    Attributes:
+        end: the token that ends an answer.
+        second: the tokens between the first answer's end token, which they begin with, and the second answer.
+    """
+
+    def __init__(self, tokenizer: Any, version: str):
+        self.tokenizer, self.version = tokenizer, version
+        probe = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _MARK}]
+        glue = self._after_mark([*probe, prompts.second_message(version)])
+        self.second: list[int] = self._encode(glue)
+        self.end: int = self.second[0]
+        if self.end not in tokenizer.all_special_ids:
+            raise ValueError("the chat template does not end an assistant's turn with a special token")
+        self._special = [re.escape(token) for token in tokenizer.all_special_tokens]
+
+    def prompt(self, mode: str, pair: Pair) -> list[int]:
+        """The tokens before the first answer.
+
+        Raises:
+            ValueError: if a report holds a special token of the tokenizer, which would end its turn.
+        """
+        if re.search("|".join(self._special), f"{pair.reference}\n{pair.candidate}"):
+            raise ValueError(f"pair {pair.pair_id!r}: a report holds a control token of the tokenizer; remove it")
+        return self._encode(self._render(prompts.first_messages(self.version, mode, pair)))
+
+    def answer(self, text: str) -> list[int]:
+        """The tokens of an answer, without the end token."""
+        return self._encode(text)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of an answer's tokens, up to its end token if it has one."""
+        tokens = list(tokens)
+        if self.end in tokens:
+            tokens = tokens[: tokens.index(self.end)]
+        return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def example(self, mode: str, pair: Pair, *, severity_weight: float = 1.0) -> Example:
+        """The training conversation of a labelled pair.
+
+        Args:
+            severity_weight: the loss weight of severity words; other tokens of an answer, its end included, weigh 1.
+        """
+        assert pair.errors is not None
+        tokens = self.prompt(mode, pair)
+        weights = [0.0] * len(tokens)
+        for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(pair.errors))):
+            if turn:
+                # The end token that begins the glue already stands there, as the end of the first answer.
+                tokens += self.second[1:]
+                weights += [0.0] * (len(self.second) - 1)
+            encoded = self.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
+            severities = [match.span(1) for match in _SEVERITY_WORD.finditer(answer)]
+            tokens += [*encoded["input_ids"], self.end]
+            weights += [
+                severity_weight if any(start < b and a < end for a, b in severities) else 1.0
+                for start, end in encoded["offset_mapping"]
+            ]
+            weights.append(1.0)
+        return Example(np.asarray(tokens, np.int32), np.asarray(weights, np.float32))
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _render(self, messages: list[prompts.Message]) -> str:
+        # `enable_thinking` is Qwen3's: a judge answers at once. Other templates ignore it.
+        return self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+
+    def _after_mark(self, messages: list[prompts.Message]) -> str:
+        rendered = self._render(messages)
+        if rendered.count(_MARK) != 1:
+            raise ValueError("the chat template does not repeat an assistant's words as they are")
+        return rendered.partition(_MARK)[2]

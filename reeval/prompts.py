@@ -1,0 +1,118 @@
+"""Prompts: a pair as chat messages, in versions that never change once published.
+
+A prompt has a first user turn for each mode and, for two-pass, the second user turn. The instructions come first
+and the reports last, so that all pairs of a run share the longest possible prefix.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from reeval import taxonomy, verdicts
+from reeval.pairs import Pair
+from reeval.verdicts import Verdict
+
+MODES = ("one_pass", "two_pass")
+Message = dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prompt:
+    """`first[mode]` is formatted with `reference` and `candidate`; `second` is the same for every pair."""
+
+    version: str
+    system: str | None
+    first: Mapping[str, str]
+    second: str
+
+
+_REPORTS = "Reference report:\n{reference}\n\nCandidate report:\n{candidate}"
+
+_CLINICAL = f"""You compare a candidate chest X-ray report with the reference report of the same study.
+List every difference in content or wording of the candidate, in the order of the candidate, omissions last.
+
+Each difference has a type:
+- omission: the reference says it, the candidate does not.
+- fabrication: the candidate says it, the reference does not.
+- inaccuracy: both speak of it, and they differ.
+and an aspect:
+{chr(10).join(f"- {aspect}: {definition}" for aspect, definition in taxonomy.DEFINITIONS.items())}
+
+Quote the words concerned from each report, or "" where a report has none.
+"""
+
+_SEVERITY = """significant: likely to affect treatment, management or outcome, such as a wrong side, a lost or \
+invented urgent or actionable finding, a change of urgency, a lesion measured beyond the usual variation.
+insignificant: no effect on the patient, such as synonyms, order of sentences, neighbouring sites, small against \
+tiny, likely against probable, normal statements left out."""
+
+_CLINICAL_ONE = f"""{_CLINICAL}Judge how much each difference matters:
+{_SEVERITY}
+
+Answer with one line a difference and nothing else:
+type | aspect | "words of the reference" => "words of the candidate" | significant or insignificant
+If there is no difference, answer: {verdicts.NONE}
+"""
+
+_CLINICAL_TWO = f"""{_CLINICAL}
+Answer with one line a difference and nothing else:
+type | aspect | "words of the reference" => "words of the candidate"
+If there is no difference, answer: {verdicts.NONE}
+"""
+
+_CLINICAL_SECOND = f"""Now judge how much each difference matters:
+{_SEVERITY}
+
+Answer with one word a line, significant or insignificant, for each difference in the same order, and nothing else."""
+
+PROMPTS: Mapping[str, Prompt] = {
+    prompt.version: prompt
+    for prompt in (
+        Prompt(
+            version="clinical-1",
+            system=None,
+            first={"one_pass": f"{_CLINICAL_ONE}\n{_REPORTS}", "two_pass": f"{_CLINICAL_TWO}\n{_REPORTS}"},
+            second=_CLINICAL_SECOND,
+        ),
+        # For the embedded judge, which has no use for instructions and pays for every token.
+        Prompt(
+            version="compact-1",
+            system=None,
+            first={
+                "one_pass": "reference: {reference}\ncandidate: {candidate}\nerrors and severities:",
+                "two_pass": "reference: {reference}\ncandidate: {candidate}\nerrors:",
+            },
+            second="severities:",
+        ),
+    )
+}
+
+
+def prompt(version: str) -> Prompt:
+    """The prompt of a version. Raises ValueError."""
+    if version not in PROMPTS:
+        raise ValueError(f"prompt version {version!r} is unknown; there are {', '.join(PROMPTS)}")
+    return PROMPTS[version]
+
+
+def first_messages(version: str, mode: str, pair: Pair) -> list[Message]:
+    """The messages before a judge's first answer."""
+    chosen = prompt(version)
+    # Replaced one by one: a report may hold braces.
+    before, after = chosen.first[mode].split("{reference}")
+    middle, end = after.split("{candidate}")
+    content = f"{before}{pair.reference.strip()}{middle}{pair.candidate.strip()}{end}"
+    system = [] if chosen.system is None else [{"role": "system", "content": chosen.system}]
+    return [*system, {"role": "user", "content": content}]
+
+
+def second_message(version: str) -> Message:
+    """The user's second turn of two-pass."""
+    return {"role": "user", "content": prompt(version).second}
+
+
+def gold_answers(mode: str, verdict: Verdict) -> list[str]:
+    """What the judge should answer, one text a turn; two-pass has no second turn where there is no error."""
+    if mode == "one_pass":
+        return [verdicts.render(verdict)]
+    second = [verdicts.render_severities(verdict)] if verdict.errors else []
+    return [verdicts.render_spans(verdict), *second]
