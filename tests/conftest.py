@@ -1,0 +1,26 @@
+"""What every test runs under: CPU, 8 virtual devices, no network, strict numerics.
+
+The devices are set in this process only: a test that starts a command in another process says itself how many
+devices that process has.
+"""
+
+import os
+
+# Before the first import of jax or transformers.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+# 8 devices on 2 cores reach a collective far apart in time; XLA's default is to give up and abort after 40 s.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_cpu_collective_call_warn_stuck_timeout_seconds=120",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=600",
+    ]
+).strip()
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 8)
+# [B] + [B, D] is a mistake more often than a wish.
+jax.config.update("jax_numpy_rank_promotion", "raise")
