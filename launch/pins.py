@@ -18,14 +18,13 @@ ROOT = Path(__file__).parents[1]
 def resolve(python: str) -> tuple[str, dict[str, str]]:
     """The minor version of an interpreter, and normalised name -> version of all that it would install."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    report = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
-        # An editable install needs editables beside the build backend.
-        + [f"{ROOT}[test]", *build, "editables"],
-        check=True,
-        stdout=subprocess.PIPE,
-    ).stdout
-    version = subprocess.check_output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
+    command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
+    # An editable install needs editables beside the build backend.
+    command += [f"{ROOT}[test]", *build, "editables"]
+    report = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    version = subprocess.check_output(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
+    )
     found = (item["metadata"] for item in json.loads(report)["install"])
     pins = {re.sub(r"[-_.]+", "-", m["name"]).lower(): m["version"] for m in found}
     pins.pop("reeval")
@@ -38,7 +37,9 @@ def main(pythons: list[str]) -> None:
     (old_minor, old), (new_minor, new) = sorted(
         (resolve(python) for python in pythons), key=lambda found: int(found[0].split(".")[1])
     )
-    print("# Made by launch/pins.py. environment.sh hands it to pip as constraints: what is not needed is not installed.")
+    print(
+        "# Made by launch/pins.py. environment.sh hands it to pip as constraints: only what is needed is installed."
+    )
     print(f"# Resolved on Python {old_minor} and {new_minor}; newer ones take the lines of {new_minor}.")
     for name in sorted(old | new):
         if old.get(name) == new.get(name):
