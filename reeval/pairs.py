@@ -92,9 +92,8 @@ def read(path: str | Path, *, labelled: bool = False) -> list[Pair]:
             try:
                 pair = _pair(line, labelled)
                 if pair.pair_id in line_of_id:
-                    raise ValueError(
-                        f"field 'pair_id': the same id stands on line {line_of_id[pair.pair_id]}; ids must differ"
-                    )
+                    first = line_of_id[pair.pair_id]
+                    raise ValueError(f"field 'pair_id': the same id stands on line {first}; ids must differ")
             except ValueError as error:
                 problems.append((number, str(error)))
             else:
@@ -157,7 +156,9 @@ def _pair(line: bytes, labelled: bool) -> Pair:
     listed = row.get("errors")
     if listed is None:
         if labelled:
-            raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
+            raise ValueError(
+                "field 'errors': missing; a labelled pair lists its errors, [] if there are none"
+            )
         return Pair(**texts, metadata=metadata)
     if not isinstance(listed, list):
         raise ValueError("field 'errors': must be a list, [] if there are none")
@@ -216,7 +217,9 @@ def _choice(item: Mapping[str, Any], name: str, where: str, allowed: Iterable[st
     if value not in allowed:
         # Only a word-like value is repeated: anything else may be report text in the wrong column.
         shown = repr(value) if re.fullmatch(r"[\w-]{1,24}", value) else "the value"
-        raise ValueError(f"field '{where}.{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}")
+        raise ValueError(
+            f"field '{where}.{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}"
+        )
     return value
 
 

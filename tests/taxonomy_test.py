@@ -28,7 +28,8 @@ def test_every_source_is_used_and_can_be_found():
     used = {rule.source for cell in taxonomy.CELLS.values() for rule in cell.rules}
     assert used == set(taxonomy.SOURCES)
     for citation in taxonomy.SOURCES.values():
-        assert re.search(r"arXiv \d{4}\.\d{4,5}|doi 10\.\d+/\S+|Resolution \d+|\d{4};\d+:\d+", citation), citation
+        found = r"arXiv \d{4}\.\d{4,5}|doi 10\.\d+/\S+|Resolution \d+|\d{4};\d+:\d+"
+        assert re.search(found, citation), citation
 
 
 def test_the_names_fit_the_verdict_format():

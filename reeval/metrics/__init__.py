@@ -1,0 +1,1 @@
+"""What a set of verdicts is worth: NumPy in, numbers out. Shares are in percent."""

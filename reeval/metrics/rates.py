@@ -1,0 +1,38 @@
+"""A share with its n: no percentage of this project travels without them."""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import stats
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """`right` of `n` cases."""
+
+    right: int
+    n: int
+
+    @property
+    def percent(self) -> float:
+        """In percent; nan if there is no case."""
+        return 100 * self.right / self.n if self.n else math.nan
+
+    def wilson(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The Wilson score interval, in percent; (nan, nan) if there is no case.
+
+        It takes the cases as independent. Pairs that share a reference are not quite: see `intervals`.
+        """
+        if not self.n:
+            return math.nan, math.nan
+        low, high = stats.binomtest(self.right, self.n).proportion_ci(confidence, method="wilson")
+        # Rounding can leave 99.99999999999999 at an end that is 100.
+        at_floor, at_ceiling = self.right == 0, self.right == self.n
+        return 0.0 if at_floor else 100 * float(low), 100.0 if at_ceiling else 100 * float(high)
+
+
+def rate(right: np.ndarray, among: np.ndarray) -> Rate:
+    """The share of `right` among the cases that the mask `among` selects; both bool, of one shape."""
+    assert right.shape == among.shape and among.dtype == bool, (right.shape, among.shape, among.dtype)
+    return Rate(int(np.count_nonzero(right & among)), int(np.count_nonzero(among)))
