@@ -62,7 +62,7 @@ class RMSNorm(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x32 = x.astype(jnp.float32)
         x32 = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + self.eps)
-        return x32.astype(x.dtype) * self.scale[...]
+        return x32.astype(x.dtype) * self.scale[...].reshape(*(1,) * (x.ndim - 1), -1)
 
 
 class Einsum(nnx.Module):

@@ -1,0 +1,140 @@
+"""A Hugging Face directory to a model of ours, each tensor straight into its place on the mesh."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from reeval import sharding
+from reeval.hf.layout import Entry
+from reeval.hf.names import open_config
+from reeval.hf.weights import Weights
+from reeval.models import PORTS
+
+# JAX on CPU takes over a host array without a copy where it starts on such a boundary.
+_ALIGNMENT = 64
+# A tensor is read in blocks of rows of about this size, so that a large one is not held twice.
+_BLOCK_BYTES = 64 * 2**20
+
+
+def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None) -> nnx.Module:
+    """The model of a Hugging Face directory.
+
+    Args:
+        path: with config.json and one or more safetensors files in bfloat16, float16 or float32.
+        dtype: of the parameters; by default the one that the files have (if several, one that holds them all).
+        mesh: to split the parameters over, see `reeval.sharding`; by default the first device has all.
+    Raises:
+        ValueError: one line that names the file and what to do, if the directory is incomplete or damaged, holds
+            what the port cannot express, or its tensors are not those of its config (all of them are named).
+    """
+    family, config = open_config(path)
+    weights = Weights(Path(path))
+    table = {entry.path: entry for entry in family.table(config)}
+    port = next(port for config_type, port in PORTS.values() if isinstance(config, config_type))
+    graph, state = nnx.split(nnx.eval_shape(lambda: port(config, rngs=nnx.Rngs(0))))
+    variables = {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
+    assert variables.keys() == table.keys(), variables.keys() ^ table.keys()
+    check_names(Path(path), family, weights, [(entry, variables[entry.path].shape) for entry in table.values()])
+    if dtype is None:
+        dtype = functools.reduce(jnp.promote_types, {tensor.dtype for tensor in weights.values()})
+    mesh = sharding.single_device_mesh() if mesh is None else mesh
+
+    def fill(path: Sequence[Any], variable: nnx.Variable) -> nnx.Variable:
+        entry = table[".".join(map(str, path))]
+        placed = sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
+        read = _reader(weights, entry, variable.shape, np.dtype(dtype))
+        return variable.replace(jax.make_array_from_callback(variable.shape, placed, read))
+
+    flat = nnx.to_flat_state(state)
+    # The largest first: what is read is then briefly held beside the least.
+    filled = {path: fill(path, v) for path, v in sorted(flat, key=lambda item: -item[1].size)}
+    return nnx.merge(graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
+
+
+def check_names(
+    directory: Path, family: ModuleType, weights: Weights, expected: Sequence[tuple[Entry, tuple[int, ...]]]
+) -> None:
+    """Compare what the files hold with the names and shapes that the config asks for.
+
+    Raises:
+        ValueError: naming all tensors that are missing, unexpected or of another shape.
+    """
+    shapes = {name: entry.file_shape(shape) for entry, shape in expected for name in entry.names(shape)}
+    problems = []
+    if missing := [name for name in shapes if name not in weights]:
+        problems.append(f"missing {', '.join(missing)}")
+    first, second = family.TIED
+    tolerated = {second} if first in shapes and second not in shapes else set()
+    if unexpected := sorted(weights.keys() - shapes.keys() - tolerated):
+        problems.append(f"unexpected {', '.join(unexpected)}")
+    if misshapen := [
+        f"{name} {list(weights[name].shape)} instead of {list(shape)}"
+        for name, shape in shapes.items()
+        if name in weights and weights[name].shape != shape
+    ]:
+        problems.append(f"misshapen {', '.join(misshapen)}")
+    if not problems and tolerated & weights.keys() and not _equal(weights, first, second):
+        problems.append(f"config.json ties {second} to {first}, but they differ")
+    if problems:
+        raise ValueError(f"{directory}: the tensors are not those of config.json: {'; '.join(problems)}")
+
+
+def _reader(
+    weights: Weights, entry: Entry, shape: tuple[int, ...], dtype: np.dtype
+) -> Callable[[tuple[slice, ...]], np.ndarray]:
+    """From the part of a parameter that a device wants to that part, read once however many devices want it."""
+    parts: dict[tuple[tuple[int, int, int], ...], np.ndarray] = {}
+
+    def read(index: tuple[slice, ...]) -> np.ndarray:
+        bounds = tuple(s.indices(size) for s, size in zip(index, shape, strict=True))
+        if bounds not in parts:
+            part = _aligned(tuple(stop - start for start, stop, _ in bounds), dtype)
+            names = entry.names(shape)
+            if entry.stacked:
+                for target, name in zip(part, names[index[0]], strict=True):
+                    _fill(target, weights, entry, name, index[1:], shape[1:])
+            else:
+                _fill(part, weights, entry, names[0], index, shape)
+            parts[bounds] = part
+        return parts[bounds]
+
+    return read
+
+
+def _fill(
+    target: np.ndarray, weights: Weights, entry: Entry, name: str, index: tuple[slice, ...], shape: tuple[int, ...]
+) -> None:
+    """Read into `target` the part `index` of one tensor, whose whole is `shape` in our axes."""
+    axis = entry.letters.index(entry.groups[0][0])
+    start, stop, _ = index[axis].indices(shape[axis])
+    step = max(1, _BLOCK_BYTES * shape[axis] // weights[name].nbytes)
+    before = (slice(None),) * axis
+    for at in range(start, stop, step):
+        end = min(at + step, stop)
+        block = (*index[:axis], slice(at, end), *index[axis + 1 :])
+        rows = (*before, slice(at - start, end - start))
+        target[rows] = entry.read_part(functools.partial(weights.read, name), block, shape)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _equal(weights: Weights, first: str, second: str) -> bool:
+    a, b = weights[first], weights[second]
+    if a.shape != b.shape:
+        return False
+    step = max(1, _BLOCK_BYTES * a.shape[0] // a.nbytes)
+    rows = (slice(at, min(at + step, a.shape[0])) for at in range(0, a.shape[0], step))
+    return all(np.array_equal(weights.read(first, (part,)), weights.read(second, (part,))) for part in rows)

@@ -1,0 +1,76 @@
+"""From a checkpoint directory to the port that runs it and the table of its names.
+
+Each family is a module of this package with `read_config`, `write_config`, `table`, `TABLE` and `TIED`.
+"""
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from reeval.hf import qwen3
+from reeval.models import PORTS
+
+FAMILIES: dict[str, ModuleType] = {"qwen3": qwen3}
+
+CONFIG = "config.json"
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ValueError: one line, if it cannot be read or is something else.
+    """
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: not valid JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise ValueError(f"{file}: not a JSON object")
+    return raw
+
+
+def load_config(path: str | Path) -> Any:
+    """The config dataclass of the port for a Hugging Face directory.
+
+    Raises:
+        ValueError: one line, if it is no such directory, there is no port for it, or the port cannot express it.
+    """
+    return open_config(path)[1]
+
+
+def open_config(path: str | Path) -> tuple[ModuleType, Any]:
+    """The family of a directory and its validated config; raises as `load_config` does."""
+    directory = Path(path)
+    if not directory.is_dir():
+        raise ValueError(f"{directory}: not a directory; give a local Hugging Face model directory")
+    file = directory / CONFIG
+    if not file.is_file():
+        raise ValueError(f"{directory}: no {CONFIG}; is this a Hugging Face model directory?")
+    raw = read_json(file)
+    if (model_type := raw.get("model_type")) not in FAMILIES:
+        raise ValueError(f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}")
+    if raw.get("quantization_config"):
+        raise ValueError(f"{file}: quantized weights are not supported; fetch the unquantized checkpoint")
+    family = FAMILIES[model_type]
+    try:
+        return family, family.read_config(raw)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def family_of(model: Any) -> ModuleType:
+    """The family of a model of ours."""
+    return next(FAMILIES[name] for name, (_, port) in PORTS.items() if isinstance(model, port))
+
+
+def module_name(path: str) -> str | None:
+    """From a projection's path in a model of ours (`layers.attn.q`) to its Hugging Face name (`self_attn.q_proj`)."""
+    for family in FAMILIES.values():
+        for entry in family.TABLE:
+            if entry.path == f"{path}.w":
+                return entry.module
+    return None

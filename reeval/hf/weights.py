@@ -1,0 +1,171 @@
+"""The tensors of a directory: one safetensors file, or several with an index, read and written piece by piece.
+
+No more than one tensor is ever held, and no file stays mapped after a read: what a process has mapped counts as its
+memory. Arrays of bfloat16 are NumPy arrays of the type that JAX brings (ml_dtypes).
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import ml_dtypes
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+DTYPES: dict[str, np.dtype] = {
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F16": np.dtype(np.float16),
+    "F32": np.dtype(np.float32),
+}
+_DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class Tensor(NamedTuple):
+    """Where a tensor is and what it is; nothing of it is read yet."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Weights(Mapping[str, Tensor]):
+    """The tensors of a checkpoint directory by their names, in the order of the files.
+
+    Raises:
+        ValueError: one line, if the directory has no safetensors, its index and files disagree, or a file is damaged.
+    """
+
+    def __init__(self, directory: Path):
+        self._tensors: dict[str, Tensor] = {}
+        index = _index(directory)
+        for file in _files(directory, index):
+            found = _headers(file)
+            if twice := sorted(found.keys() & self._tensors.keys()):
+                raise ValueError(f"{file}: {twice[0]} is in {self._tensors[twice[0]].file.name} too")
+            self._tensors |= found
+        for name, file_name in ({} if index is None else index).items():
+            if name not in self._tensors or self._tensors[name].file.name != file_name:
+                raise ValueError(f"{directory / INDEX}: {name} is not in {file_name} as it says; fetch both again")
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def read(self, name: str, slices: tuple[slice, ...] = ()) -> np.ndarray:
+        """A tensor, or the part of it that `slices` leave, in the dtype of the file."""
+        with safe_open(self[name].file, "numpy") as file:
+            return file.get_slice(name)[slices] if slices else file.get_tensor(name)
+
+
+def write(directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray], max_bytes: int) -> None:
+    """Write tensors into one file, or into several of at most `max_bytes` with an index where one does not do.
+
+    Args:
+        tensors: name to shape and dtype, in the order to write; `file` is not looked at.
+        read: gives each, when its turn comes; a tensor larger than `max_bytes` gets a file of its own.
+    """
+    groups: list[list[str]] = [[]]
+    room = max_bytes
+    for name, tensor in tensors.items():
+        if tensor.nbytes > room and groups[-1]:
+            groups.append([])
+            room = max_bytes
+        groups[-1].append(name)
+        room -= tensor.nbytes
+    if len(groups) == 1:
+        _write_file(directory / SINGLE, {name: tensors[name] for name in groups[0]}, read)
+        return
+    weight_map: dict[str, str] = {}
+    for n, names in enumerate(groups, start=1):
+        file_name = f"model-{n:05d}-of-{len(groups):05d}.safetensors"
+        _write_file(directory / file_name, {name: tensors[name] for name in names}, read)
+        weight_map |= dict.fromkeys(names, file_name)
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (directory / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _write_file(file: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray]) -> None:
+    # The library's own writer wants all tensors of the file in memory. The format: the length of the header, the
+    # header in JSON padded to 8 bytes, the tensors without gaps.
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": _DTYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(file, "wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        for name, tensor in tensors.items():
+            array = read(name)
+            assert array.shape == tensor.shape and array.dtype == tensor.dtype, name
+            out.write(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _index(directory: Path) -> dict[str, str] | None:
+    file = directory / INDEX
+    if (directory / SINGLE).is_file() or not file.is_file():
+        return None
+    try:
+        weight_map = json.loads(file.read_text())["weight_map"]
+        if not all(isinstance(name, str) for name in weight_map.values()):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{file}: not an index of safetensors files (no weight_map); fetch it again") from None
+    for name in weight_map.values():
+        # A name with a directory in it could point anywhere on this machine.
+        if name != os.path.basename(name) or not name.endswith(".safetensors"):
+            raise ValueError(f"{file}: names {name!r}, which is no safetensors file of this directory; refused")
+    return weight_map
+
+
+def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
+    if index is not None:
+        files = [directory / name for name in sorted(set(index.values()))]
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise ValueError(f"{directory / INDEX}: names {', '.join(missing)}, not in the directory; fetch the rest")
+        return files
+    if (directory / SINGLE).is_file():
+        return [directory / SINGLE]
+    # Without an index all files count: a part too many or too few shows in the names of the tensors.
+    if files := sorted(directory.glob("*.safetensors")):
+        return files
+    if any(any(directory.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")):
+        raise ValueError(f"{directory}: only pickled weights, which can run code and are refused; convert to safetensors")
+    raise ValueError(f"{directory}: no safetensors file; fetch {SINGLE} or the files that {INDEX} names")
+
+
+def _headers(file: Path) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    try:
+        with safe_open(file, "numpy") as opened:
+            for name in opened.offset_keys():
+                part = opened.get_slice(name)
+                dtype = part.get_dtype()
+                if dtype not in DTYPES:
+                    raise ValueError(f"{file}: {name} is {dtype}; only {', '.join(DTYPES)} are supported")
+                found[name] = Tensor(file, tuple(part.get_shape()), DTYPES[dtype])
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file}: damaged or truncated ({error}); fetch it again") from None
+    return found
