@@ -38,7 +38,7 @@ def main(pythons: list[str]) -> None:
         (resolve(python) for python in pythons), key=lambda found: int(found[0].split(".")[1])
     )
     print(
-        "# Made by launch/pins.py. environment.sh hands it to pip as constraints: only what is needed is installed."
+        "# Made by launch/pins.py. environment.sh gives it to pip as constraints: what is needed is installed."
     )
     print(f"# Resolved on Python {old_minor} and {new_minor}; newer ones take the lines of {new_minor}.")
     for name in sorted(old | new):
