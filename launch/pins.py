@@ -37,9 +37,7 @@ def main(pythons: list[str]) -> None:
     (old_minor, old), (new_minor, new) = sorted(
         (resolve(python) for python in pythons), key=lambda found: int(found[0].split(".")[1])
     )
-    print(
-        "# Made by launch/pins.py. environment.sh gives it to pip as constraints: what is needed is installed."
-    )
+    print("# Made by launch/pins.py, for pip's --constraint: of these, what is needed is installed.")
     print(f"# Resolved on Python {old_minor} and {new_minor}; newer ones take the lines of {new_minor}.")
     for name in sorted(old | new):
         if old.get(name) == new.get(name):
