@@ -8,7 +8,7 @@ Source: arXiv 2106.09685; rank-stabilised scaling: arXiv 2312.03732.
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -133,3 +133,41 @@ def _letters(equation: str) -> tuple[str, str, str]:
 
 def _prefix(x: str, contracted: list[Any]) -> str:
     return "".join(letter for letter in x if letter not in contracted)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The fixed half of a model taken apart by `take_apart`, which puts it together again."""
+
+    graph: nnx.GraphDef
+    treedef: Any
+    names: tuple[str, ...]
+
+    def assemble(self, adapter: Mapping[str, jax.Array], base: nnx.State) -> Any:
+        """The model with these adapter weights, by the names that `take_apart` gave, over this base."""
+        state = jax.tree.unflatten(self.treedef, [adapter[name] for name in self.names])
+        return nnx.merge(self.graph, state, base)
+
+
+def take_apart(model: nnx.Module) -> tuple[Parts, dict[str, Any], nnx.State]:
+    """Split a model for functional steps: what never changes, adapter weights by dotted path, and the base.
+
+    Works on abstract models too. The dict is what gradients are taken of and what checkpoints hold.
+    """
+    graph, adapter, base = nnx.split(model, LoRAParam, ...)
+    leaves, treedef = jax.tree.flatten_with_path(adapter)
+    names = tuple(".".join(str(key.key) for key in path if hasattr(key, "key")) for path, _ in leaves)
+    assert len(set(names)) == len(names)
+    return Parts(graph, treedef, names), {name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}, base
+
+
+def merge_weights(parts: Parts, adapter: Mapping[str, jax.Array], base: nnx.State) -> nnx.State:
+    """The weights of the model with its adapter merged, each where the base's lies; the base is used up."""
+    placed = jax.tree.map(lambda x: x.sharding, base)
+
+    def merged(adapter: Mapping[str, jax.Array], base: nnx.State) -> nnx.State:
+        model = parts.assemble(adapter, base)
+        merge(model)
+        return nnx.state(model)
+
+    return jax.jit(merged, donate_argnums=1, out_shardings=placed)(adapter, base)

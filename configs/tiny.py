@@ -1,0 +1,57 @@
+"""Fine-tune the embedded judge on template pairs: the whole pipeline on a laptop, with no download.
+
+Command:  bash launch/quickstart.sh
+Hardware: any CPU
+Memory:   FIXME
+Duration: FIXME
+Expected: FIXME
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    return ConfigDict(
+        {
+            "model": {"path": "embedded", "dtype": "float32"},
+            "prompt": "compact-1",
+            "mesh": (-1, 1, 1),
+            "lora": {
+                "rank": 16,
+                "alpha": 32.0,
+                "rslora": False,
+                "dropout": 0.0,
+                "targets": r"self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj",
+            },
+            "data": {
+                "train": "runs/quickstart/train.jsonl",
+                "sequence_length": 512,
+                "two_pass_share": 0.5,
+                "severity_weight": 5.0,
+            },
+            "train": {
+                "steps": 300,
+                "batch_size": 16,
+                "accumulation": 1,
+                "learning_rate": 4e-3,
+                "final_learning_rate": 0.0,
+                "warmup_steps": 20,
+                "weight_decay": 0.0,
+                "clip_norm": 1.0,
+                "b1": 0.9,
+                "b2": 0.99,
+                "remat": "none",
+                "loss_chunk": 0,
+                "log_every": 10,
+                "checkpoint_every": 100,
+                "seed": 0,
+            },
+            "eval": {
+                "pairs": "runs/quickstart/heldout.jsonl",
+                "batch_size": 64,
+                "max_prompt_tokens": 512,
+                "max_answer_tokens": 192,
+                "base": True,
+            },
+        }
+    )

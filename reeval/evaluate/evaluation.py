@@ -1,0 +1,138 @@
+"""Evaluation of a run: base and tuned judge, both modes, every pair once; D and R to every writer."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from reeval import lora, pairs, sharding
+from reeval.evaluate import report, writers
+from reeval.evaluate.judge import Judge
+from reeval.files import LineLog, write_atomically
+from reeval.pairs import Pair
+from reeval.progress import progress
+from reeval.prompts import MODES
+from reeval.run import Run, add_adapters, base_directory, checkpoint_fingerprint, file_sha256, load_base
+from reeval.train.checkpoint import Checkpoints
+
+
+def evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+    """Judge the benchmark pairs of a config with the run's newest adapter, and with the base if the config asks.
+
+    Verdicts go to `eval/<judge>/<mode>.jsonl` as they come, so that a killed evaluation goes on where it stopped.
+
+    Returns:
+        what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`.
+    Raises:
+        ValueError: for pairs or a working directory that cannot be evaluated.
+    """
+    benchmark = pairs.read(config.eval.pairs, labelled=True)
+    mesh = sharding.make_mesh(config.mesh)
+    if config.eval.batch_size % sharding.batch_multiple(mesh):
+        raise ValueError(
+            f"config.eval.batch_size={config.eval.batch_size} must be a multiple of {sharding.batch_multiple(mesh)} "
+            "on this mesh"
+        )
+    run = Run(config, workdir)
+    run.check_judge()
+    model, conversation = load_base(config, mesh)
+    graph, weights = nnx.split(model)
+    add_adapters(config, model, mesh)
+    parts, fresh, base = lora.take_apart(model)
+    step, adapter = _newest_adapter(run, fresh)
+    judge = Judge(
+        graph,
+        conversation,
+        mesh,
+        batch_size=config.eval.batch_size,
+        max_prompt_tokens=config.eval.max_prompt_tokens,
+        max_answer_tokens=config.eval.max_answer_tokens,
+    )
+    what = {
+        "base": checkpoint_fingerprint(base_directory(config)),
+        "pairs_sha256": file_sha256(config.eval.pairs),
+        "prompt": config.prompt,
+        "max_answer_tokens": config.eval.max_answer_tokens,
+    }
+    results: dict[str, Any] = {"settings": what, "judges": {}}
+    for name in ("base", "tuned") if config.eval.base else ("tuned",):
+        at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(adapter))
+        if name == "tuned":
+            # In place of the base: two models of real size would not fit.
+            weights = lora.merge_weights(parts, adapter, base)
+        directory = run.evaluations / (name if name == "base" else f"step-{at_step:06d}")
+        summaries = {}
+        for mode in MODES:
+            signature = what | {"adapter_sha256": adapter_sha256, "mode": mode}
+            rows = _judged(judge, weights, benchmark, mode, directory / f"{mode}.jsonl", signature, f"{name} {mode}")
+            summaries[mode] = report.summarise(rows, benchmark)
+        writers.write_tensorboard(run.tensorboard / f"eval_{name}", summaries, at_step)
+        results["judges"][name] = {"step": at_step, "adapter_sha256": adapter_sha256, "modes": summaries}
+    writers.write_results(run.evaluations / "results.json", results)
+    writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
+    print(f"verdicts and results: {run.evaluations}\nTensorBoard: {run.tensorboard}")
+    return results
+
+
+def _judged(
+    judge: Judge,
+    weights: nnx.State,
+    benchmark: list[Pair],
+    mode: str,
+    path: Path,
+    signature: dict[str, Any],
+    what: str,
+) -> list[dict[str, Any]]:
+    """The verdict rows of all pairs in their order: those of an earlier run, and the missing ones judged now."""
+    _sign(path, signature)
+    log = LineLog(path)
+    try:
+        known = {row["pair_id"] for row in log.rows}
+        missing = [pair for pair in benchmark if pair.pair_id not in known]
+        with progress(what, len(benchmark), done=len(known)) as advance:
+            for rows in judge.judge(weights, missing, mode):
+                log.append(rows)
+                advance(len(log.rows), "")
+        by_id = {row["pair_id"]: row for row in log.rows}
+    finally:
+        log.close()
+    return [by_id[pair.pair_id] for pair in benchmark]
+
+
+def _sign(path: Path, signature: dict[str, Any]) -> None:
+    """Record what decides these verdicts, or make sure that the file was made with the same."""
+    beside = path.with_suffix(".settings.json")
+    if beside.exists():
+        before = json.loads(beside.read_text(encoding="utf-8"))
+        differing = [name for name in sorted(before | signature) if before.get(name) != signature.get(name)]
+        if differing:
+            raise ValueError(
+                f"{path}: holds verdicts made with other settings ({', '.join(differing)}); move it away, and "
+                f"{beside.name} with it, to judge anew"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(beside, json.dumps(signature, indent=2) + "\n")
+
+
+def _newest_adapter(run: Run, like: dict[str, jax.Array]) -> tuple[int, dict[str, jax.Array]]:
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        if checkpoints.latest_step is None:
+            raise ValueError(f"{run.workdir}: holds no checkpoint; train first with the same --workdir")
+        return checkpoints.latest_step, checkpoints.restore_adapter(like)
+    finally:
+        checkpoints.close()
+
+
+def _sha256(adapter: dict[str, jax.Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(adapter):
+        digest.update(name.encode() + np.asarray(adapter[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,48 @@
+"""Files that are there whole or not at all, and readable by their owner alone where they hold report text."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file that another process sees complete or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class LineLog:
+    """A JSON Lines file that grows by whole lines and survives being killed between any two instructions.
+
+    Readable by its owner alone: verdicts quote reports.
+    """
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        content = self._file.read()
+        # What follows the last line break was cut short by a kill.
+        whole = content[: content.rfind(b"\n") + 1]
+        self._file.truncate(len(whole))
+        self._file.seek(len(whole))
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """Add rows; on return they are on the disk."""
+        self._file.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.rows += rows
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,35 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+Advance = Callable[[int, str], None]
+
+
+@contextmanager
+def progress(what: str, total: int, *, done: int = 0) -> Iterator[Advance]:
+    """Gives a function of (units finished in all, a note such as the loss)."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as bar:
+            task = bar.add_task(what, total=total, completed=done, note="")
+            yield lambda finished, note: bar.update(task, completed=finished, note=note)
+        return
+    last = 0.0
+
+    def line(finished: int, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if finished >= total or now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            print(f"{what} {finished}/{total} {note}".rstrip(), file=sys.stderr, flush=True)
+
+    yield line

@@ -1,0 +1,139 @@
+"""A run: the config, the working directory that belongs to it, and the judge that both describe.
+
+A working directory holds `run.json` (what was run, and with what), `checkpoints/`, `tensorboard/` and `eval/`.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from reeval import embedded, hf, lora, sharding
+from reeval.data.conversation import Conversation
+from reeval.files import write_atomically
+
+# What may differ between a run and its continuation: where it runs and how often it reports.
+_FREE_SECTIONS = {"mesh", "eval"}
+_FREE = {"train.log_every", "train.checkpoint_every"}
+
+
+class Run:
+    """One training run and all that follows from it."""
+
+    def __init__(self, config: ConfigDict, workdir: str | Path):
+        self.config, self.workdir = config, Path(workdir)
+        self.checkpoints = self.workdir / "checkpoints"
+        self.tensorboard = self.workdir / "tensorboard"
+        self.evaluations = self.workdir / "eval"
+
+    def claim(self) -> dict[str, Any]:
+        """Record what this run is, or make sure that the directory holds the same run.
+
+        Raises:
+            ValueError: if it holds another, naming the first field that differs.
+        """
+        record = {
+            "config": json.loads(self.config.to_json_best_effort()),
+            "train_pairs_sha256": file_sha256(self.config.data.train),
+            "versions": versions(),
+        }
+        path = self.workdir / "run.json"
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            self._must_equal(before["config"], record["config"], set(record["config"]) - _FREE_SECTIONS)
+            if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
+                raise ValueError(
+                    f"{self.config.data.train}: has changed since the run in {self.workdir} began; restore it or "
+                    "choose another --workdir"
+                )
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(record, indent=2) + "\n")
+        return record
+
+    def check_judge(self) -> None:
+        """Make sure that the directory's run trained the judge that the config describes. Raises ValueError."""
+        before = recorded_config(self.workdir).to_dict()
+        self._must_equal(before, json.loads(self.config.to_json_best_effort()), {"model", "prompt", "lora"})
+
+    def _must_equal(self, before: dict[str, Any], now: dict[str, Any], sections: set[str]) -> None:
+        old, new = _flat(before), _flat(now)
+        for name in sorted(old | new):
+            if name.split(".")[0] in sections and name not in _FREE and old.get(name) != new.get(name):
+                raise ValueError(
+                    f"{self.workdir}: holds a run with config.{name}={old.get(name)!r}, not {new.get(name)!r}; "
+                    "use its own config or choose another --workdir"
+                )
+
+
+def recorded_config(workdir: str | Path) -> ConfigDict:
+    """The config that a working directory's run was made with. Raises ValueError."""
+    path = Path(workdir) / "run.json"
+    if not path.is_file():
+        raise ValueError(f"{workdir}: holds no run (no run.json); train first with `reeval train --workdir={workdir}`")
+    return ConfigDict(json.loads(path.read_text(encoding="utf-8"))["config"])
+
+
+def base_directory(config: ConfigDict) -> Path:
+    """The checkpoint directory of the base model; `embedded` is the judge in this package."""
+    return embedded.DIRECTORY if config.model.path == "embedded" else Path(config.model.path)
+
+
+def lora_config(config: ConfigDict) -> lora.LoRAConfig:
+    """The adapter's config."""
+    return lora.LoRAConfig(**config.lora)
+
+
+def load_base(config: ConfigDict, mesh: Mesh) -> tuple[nnx.Module, Conversation]:
+    """The base model of a config on the mesh, and its conversations."""
+    directory = base_directory(config)
+    conversation = Conversation(hf.load_tokenizer(directory), config.prompt)
+    return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh), conversation
+
+
+def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:
+    """Give the model the config's adapters, fresh ones, placed on the mesh."""
+    lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(config.train.seed))
+    adapters = nnx.state(model, lora.LoRAParam)
+    nnx.update(model, jax.device_put(adapters, sharding.state_shardings(mesh, adapters)))
+
+
+def checkpoint_fingerprint(directory: Path) -> str:
+    """A digest of a checkpoint's config and of the names and sizes of its files; cheap whatever its size."""
+    digest = hashlib.sha256((directory / "config.json").read_bytes())
+    for file in sorted(directory.glob("*.safetensors")):
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """Of a file's bytes. Raises ValueError where there is none."""
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of what decides a result."""
+    names = ("reeval", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "transformers", "tokenizers")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found | {"python": platform.python_version(), "device": jax.devices()[0].device_kind}
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
