@@ -159,7 +159,7 @@ def _pair(line: bytes, labelled: bool) -> Pair:
             raise ValueError(
                 "field 'errors': missing; a labelled pair lists its errors, [] if there are none"
             )
-        return Pair(**texts, metadata=metadata)
+        return Pair(**texts, errors=None, metadata=metadata)
     if not isinstance(listed, list):
         raise ValueError("field 'errors': must be a list, [] if there are none")
     errors = tuple(_error(item, f"errors[{i}]", texts) for i, item in enumerate(listed))

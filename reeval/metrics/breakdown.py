@@ -33,11 +33,13 @@ class SeverityScores:
     """What became of the gold errors of one group.
 
     `found`: of all, those that the judge listed (`matching.match`); those of an unparsable verdict are not.
-    `right`: of those found, the ones given their gold severity. `right_significant`, `right_insignificant`:
-    the same among the found errors whose gold severity is that one.
+    `right`: of those found, the ones given their gold severity. `*_significant`, `*_insignificant`: the same
+    among the errors whose gold severity is that one.
     """
 
     found: Rate
+    found_significant: Rate
+    found_insignificant: Rate
     right: Rate
     right_significant: Rate
     right_insignificant: Rate
@@ -89,6 +91,8 @@ def severity_by_group(
         scores.append(
             SeverityScores(
                 found=rate(found, mine),
+                found_significant=rate(found, mine & error_significant),
+                found_insignificant=rate(found, mine & ~error_significant),
                 right=rate(right, mine & found),
                 right_significant=rate(right, mine & found & error_significant),
                 right_insignificant=rate(right, mine & found & ~error_significant),

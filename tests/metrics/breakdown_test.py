@@ -28,8 +28,10 @@ def test_severity_by_group_by_hand():
     answer = np.array([1, 1, NOT_FOUND, 0, NOT_FOUND, NOT_FOUND], np.int8)
     zero, one, empty = severity_by_group(SIGNIFICANT, answer, GROUP, 3)
     assert (zero.found, zero.right) == (Rate(1, 2), Rate(1, 1))
+    assert (zero.found_significant, zero.found_insignificant) == (Rate(1, 1), Rate(0, 1))
     assert (zero.right_significant, zero.right_insignificant) == (Rate(1, 1), Rate(0, 0))
     assert (one.found, one.right) == (Rate(2, 4), Rate(1, 2))
+    assert (one.found_significant, one.found_insignificant) == (Rate(0, 1), Rate(2, 3))
     assert (one.right_significant, one.right_insignificant) == (Rate(0, 0), Rate(1, 2))
     assert empty.found == Rate(0, 0)
 

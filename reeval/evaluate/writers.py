@@ -1,0 +1,133 @@
+"""Where figures go: results.json, TensorBoard and the tables that a person reads. None holds report text."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from tensorboardX import SummaryWriter
+
+from reeval.evaluate.report import Summary, scalars
+from reeval.files import write_atomically
+from reeval.taxonomy import ASPECTS, TYPES
+
+BASELINES = {"always_flag": "always\nflag", "never_flag": "never\nflag"}
+
+
+def write_results(path: str | Path, results: Mapping[str, Any]) -> None:
+    """Write results as JSON; another process sees the file complete or not at all."""
+    write_atomically(Path(path), json.dumps(results, indent=2, allow_nan=False) + "\n")
+
+
+def write_tensorboard(logdir: str | Path, summaries: Mapping[str, Summary], step: int) -> None:
+    """Write the scalars of summaries by mode, as "eval/one_pass/D" and so on, at one training step."""
+    # The suffix keeps two writers of one second from writing to one file.
+    writer = SummaryWriter(str(logdir), filename_suffix=f".eval.{step}.{'.'.join(summaries)}")
+    for mode, summary in summaries.items():
+        for name, value in scalars(summary).items():
+            writer.add_scalar(f"eval/{mode}/{name}", value, step)
+    writer.close()
+
+
+def print_table(judges: Mapping[str, Mapping[str, Summary]], console: Console | None = None) -> None:
+    """Print the table of judges and the table of severities.
+
+    Args:
+        judges: name ("base", "tuned") -> mode -> summary; all over the same pairs.
+        console: default standard output. A file or a pipe gets plain lines, as wide as they need to be.
+    """
+    console = console or Console()
+    for table in (_scores(judges), _severities(judges)):
+        if not console.is_terminal:
+            # Without a terminal rich assumes 80 columns and would squeeze what is wider.
+            wanted = console.measure(table, options=console.options.update(max_width=1000)).maximum
+            console = Console(file=console.file, width=max(80, wanted))
+        console.print(table)
+
+
+def _scores(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
+    table = _table("Share of pairs judged rightly, in percent, with 95 % intervals")
+    headers = ("D", "R", "R without\nidentical", "(D+R)/2", "D-R", "parse\nfail", "n of\nD, R")
+    for header in headers:
+        table.add_column(header, justify="right", overflow="fold")
+    summaries = [(name, mode, summary) for name, modes in judges.items() for mode, summary in modes.items()]
+    for key, label in BASELINES.items():
+        # The same in every summary, and without intervals: they are what they are by definition.
+        table.add_row(label, *_score_cells(summaries[0][2]["baselines"][key], intervals=False))
+    for name, mode, summary in summaries:
+        table.add_row(_label(name, mode), *_score_cells(summary))
+    return table
+
+
+def _score_cells(summary: Mapping[str, Any], *, intervals: bool = True) -> list[str]:
+    rates = [summary[name] for name in ("D", "R", "R_without_identical")]
+    values: list[tuple[Any, Any]] = [(rate["percent"], [rate["low"], rate["high"]]) for rate in rates]
+    values += [(summary[name], summary.get(f"{name}_interval")) for name in ("balanced", "bias")]
+    return [
+        *(_value(value, ends if intervals else None) for value, ends in values),
+        _one_decimal(summary["parse_failure_rate"]["percent"]),
+        f"{rates[0]['n']}\n{rates[1]['n']}",
+    ]
+
+
+def _severities(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
+    table = _table(
+        "Single errors: percent found, and of those percent graded rightly, significant/insignificant"
+    )
+    summaries = [(name, mode, summary) for name, modes in judges.items() for mode, summary in modes.items()]
+    table.add_column("n sig/\ninsig", justify="right", overflow="fold")
+    for name, mode, _ in summaries:
+        table.add_column(_label(name, mode), justify="right", overflow="fold")
+    severities = [summary["severity"] for _, _, summary in summaries]
+    for group, labels in (("by_type", TYPES), ("by_aspect", ASPECTS)):
+        for label in labels:
+            cells = [severity[group][label] for severity in severities]
+            if cells[0]["found"]["n"]:
+                table.add_row(label, _error_counts(cells[0]), *map(_severity_cell, cells))
+        table.add_section()
+    cells = [severity["all"] for severity in severities]
+    table.add_row("all", _error_counts(cells[0]), *map(_severity_cell, cells))
+    table.caption = "A judge that maps each type to one severity shows as 100/0 or 0/100."
+    return table
+
+
+def _error_counts(cell: Mapping[str, Any]) -> str:
+    return f"{cell['found_significant']['n']}/{cell['found_insignificant']['n']}"
+
+
+def _severity_cell(cell: Mapping[str, Any]) -> str:
+    found, significant, insignificant = (
+        _whole(cell[name]["percent"]) for name in ("found", "right_significant", "right_insignificant")
+    )
+    return f"{found}, {significant}/{insignificant}"
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE, padding=0)
+    table.add_column("", overflow="fold")
+    return table
+
+
+def _label(name: str, mode: str) -> str:
+    return f"{name}\n{mode.replace('_', '-')}"
+
+
+def _value(value: float | None, ends: list[float | None] | None) -> str:
+    """The value, and its interval on a line below where there is one."""
+    low, high = ends or (None, None)
+    return _one_decimal(value) + ("" if low is None or high is None else f"\n{_short(low)}..{_short(high)}")
+
+
+def _one_decimal(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
