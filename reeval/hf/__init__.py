@@ -1,6 +1,20 @@
 """Hugging Face checkpoints, in and out."""
 
+from reeval.hf.adapter import load_adapter, save_adapter
+from reeval.hf.card import model_card
 from reeval.hf.load import load_model
 from reeval.hf.names import load_config, module_name
+from reeval.hf.save import save_merged, save_model
+from reeval.hf.tokenizer import load_tokenizer
 
-__all__ = ["load_config", "load_model", "module_name"]
+__all__ = [
+    "load_adapter",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "model_card",
+    "module_name",
+    "save_adapter",
+    "save_merged",
+    "save_model",
+]

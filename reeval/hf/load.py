@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,15 @@ _ALIGNMENT = 64
 _BLOCK_BYTES = 64 * 2**20
 
 
+class Checkpoint(NamedTuple):
+    """A directory whose tensors are known to be those of its config; none of them is read yet."""
+
+    weights: Weights
+    table: dict[str, Entry]  # by the path of our parameter
+    graph: nnx.GraphDef
+    state: nnx.State  # abstract
+
+
 def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None) -> nnx.Module:
     """The model of a Hugging Face directory.
 
@@ -35,14 +44,8 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None)
         ValueError: one line that names the file and what to do, if the directory is incomplete or damaged, holds
             what the port cannot express, or its tensors are not those of its config (all of them are named).
     """
-    family, config = open_config(path)
-    weights = Weights(Path(path))
-    table = {entry.path: entry for entry in family.table(config)}
-    port = next(port for config_type, port in PORTS.values() if isinstance(config, config_type))
-    graph, state = nnx.split(nnx.eval_shape(lambda: port(config, rngs=nnx.Rngs(0))))
-    variables = {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
-    assert variables.keys() == table.keys(), variables.keys() ^ table.keys()
-    check_names(Path(path), family, weights, [(entry, variables[entry.path].shape) for entry in table.values()])
+    checkpoint = open_checkpoint(path)
+    weights, table = checkpoint.weights, checkpoint.table
     if dtype is None:
         dtype = functools.reduce(jnp.promote_types, {tensor.dtype for tensor in weights.values()})
     mesh = sharding.single_device_mesh() if mesh is None else mesh
@@ -53,20 +56,32 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None)
         read = _reader(weights, entry, variable.shape, np.dtype(dtype))
         return variable.replace(jax.make_array_from_callback(variable.shape, placed, read))
 
-    flat = nnx.to_flat_state(state)
+    flat = nnx.to_flat_state(checkpoint.state)
     # The largest first: what is read is then briefly held beside the least.
     filled = {path: fill(path, v) for path, v in sorted(flat, key=lambda item: -item[1].size)}
-    return nnx.merge(graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
+    return nnx.merge(checkpoint.graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
 
 
-def check_names(
-    directory: Path, family: ModuleType, weights: Weights, expected: Sequence[tuple[Entry, tuple[int, ...]]]
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """What a Hugging Face directory holds; raises as `load_model` does."""
+    family, config = open_config(path)
+    weights = Weights(Path(path))
+    port = next(port for config_type, port in PORTS.values() if isinstance(config, config_type))
+    graph, state = nnx.split(nnx.eval_shape(lambda: port(config, rngs=nnx.Rngs(0))))
+    shapes = {".".join(map(str, path)): variable.shape for path, variable in nnx.to_flat_state(state)}
+    table = {entry.path: entry for entry in family.table(config)}
+    assert shapes.keys() == table.keys(), shapes.keys() ^ table.keys()
+    _check(Path(path), family, weights, [(table[path], shapes[path]) for path in table])
+    return Checkpoint(weights, table, graph, state)
+
+
+def _check(
+    directory: Path,
+    family: ModuleType,
+    weights: Weights,
+    expected: Sequence[tuple[Entry, tuple[int, ...]]],
 ) -> None:
-    """Compare what the files hold with the names and shapes that the config asks for.
-
-    Raises:
-        ValueError: naming all tensors that are missing, unexpected or of another shape.
-    """
+    """Compare the names and shapes of what the files hold with those that the config asks for."""
     shapes = {name: entry.file_shape(shape) for entry, shape in expected for name in entry.names(shape)}
     problems = []
     if missing := [name for name in shapes if name not in weights]:
