@@ -35,6 +35,7 @@ find_python() {
         version=$(version_of "$candidate") || continue
         case $version in
             3.[0-9] | 3.10 | [012].*) seen="$seen, $candidate is $version" && continue ;;
+            *) ;;
         esac
         [ -z "$wanted" ] || [ "$wanted" = "$version" ] || continue
         printf '%s\n' "$candidate"
@@ -81,11 +82,12 @@ make_environment() {
     if [ "$(cat "$dir/.complete" 2>/dev/null)" != "$key" ] || ! [ -x "$dir/bin/python" ]; then
         "$base" -c 'import ensurepip, venv' 2>/dev/null ||
             fail "$base cannot make virtual environments (on Debian and Ubuntu: apt install python$version-venv)"
-        say "making $dir with $base; this takes a minute or three, once"
         # What was complete once is brought up to date. What a kill left half done is made anew.
         if [ -e "$dir/.complete" ] && [ -x "$dir/bin/python" ]; then
+            say "bringing $dir up to date"
             rm "$dir/.complete"
         else
+            say "making $dir with $base; this takes a minute or three, once"
             "$base" -m venv --clear "$dir"
         fi
         # The build backend first, from the pins too, so that the build needs no environment of its own.

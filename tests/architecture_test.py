@@ -159,7 +159,8 @@ def partition_specs(root: Path) -> list[str]:
 
 
 def nameless(root: Path) -> list[str]:
-    return [str(path.relative_to(root)) for path in sorted(root.glob("*/**/*.py")) if path.stem in NAMELESS]
+    files = [path for folder in ("reeval", "configs", "launch", "tests") for path in (root / folder).rglob("*.py")]
+    return [str(path.relative_to(root)) for path in sorted(files) if path.stem in NAMELESS]
 
 
 def too_long(root: Path) -> list[str]:
@@ -246,6 +247,7 @@ def get_config():
 LAWFUL = {
     "pyproject.toml": '[project]\ndependencies = ["ml-collections", "numpy>=2", "jax"]\n',
     "configs/tiny.py": LAWFUL_CONFIG,
+    ".venv/lib/numpy/utils.py": "",
     "reeval/__init__.py": "",
     "reeval/pairs.py": "import json",
     "reeval/lora.py": "import jax",
