@@ -159,7 +159,9 @@ def partition_specs(root: Path) -> list[str]:
 
 
 def nameless(root: Path) -> list[str]:
-    files = [path for folder in ("reeval", "configs", "launch", "tests") for path in (root / folder).rglob("*.py")]
+    files = [
+        path for folder in ("reeval", "configs", "launch", "tests") for path in (root / folder).rglob("*.py")
+    ]
     return [str(path.relative_to(root)) for path in sorted(files) if path.stem in NAMELESS]
 
 
