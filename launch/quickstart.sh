@@ -12,43 +12,51 @@ workdir=${workdir:-runs/quickstart}
 python=$(bash launch/environment.sh run)
 mkdir -p "$workdir"
 
-step() { printf '\n== %s\n' "$*"; }
-reeval() { "$python" -m reeval.cli "$@"; }
+reeval=$(dirname "$python")/reeval
+config=(
+    --config=configs/tiny.py
+    "--config.data.train=$workdir/train.jsonl"
+    "--config.eval.pairs=$workdir/heldout.jsonl"
+    "--workdir=$workdir"
+)
 
-# A pair file appears under its name only when it is whole.
-pairs() {
+step() { printf '\n== %s\n' "$*"; }
+
+# Whatever is written to $1.part stands under the name $1 only when it is whole, and is not made twice.
+once() {
     local out=$1
     shift
     [ -e "$out" ] && return
-    "$python" -m reeval.synth "$@" --out "$out.part"
+    rm -rf "$out.part"
+    "$@"
     mv "$out.part" "$out"
 }
 
-step "1/4 Making report pairs: two template families, one to learn from and one held out"
-pairs "$workdir/train.jsonl" --family b --count 4000 --seed 0
-pairs "$workdir/heldout.jsonl" --family c --count 400 --seed 1
+step "1/4 Report pairs: one template family to learn from, and one held out that no stage of training has seen"
+synth() { "$python" -m reeval.synth "$@"; }
+once "$workdir/train.jsonl" synth --family b --count 4000 --seed 0 --out "$workdir/train.jsonl.part"
+once "$workdir/heldout.jsonl" synth --family c --count 400 --seed 1 --out "$workdir/heldout.jsonl.part"
 
 step "2/4 Fine-tuning the embedded judge with LoRA"
-reeval train --config=configs/tiny.py --workdir="$workdir"
+"$reeval" train "${config[@]}"
 
 step "3/4 Judging the held-out pairs with the base and with the tuned judge, in one pass and in two"
-reeval eval --config=configs/tiny.py --workdir="$workdir"
+"$reeval" eval "${config[@]}"
 
 step "4/4 Writing a Hugging Face checkpoint"
-reeval export --workdir="$workdir" --out="$workdir/judge"
+once "$workdir/judge" "$reeval" export "--workdir=$workdir" "--out=$workdir/judge.part"
 
 cat <<END
 
-These figures come from a toy judge on text of a generator. They show that the pipeline works, and nothing about real
-reports.
+These figures come from a toy judge on text of a generator. They show that the pipeline works, and say nothing about
+real reports.
 
-  learning curves and D/R   $workdir/tensorboard
-  every verdict             $workdir/verdicts.jsonl
-  results                   $workdir/results.json
-  checkpoint                $workdir/judge, which transformers and vLLM load as it is
+  learning curves, D and R   $workdir/tensorboard
+  results and verdicts       $workdir/eval
+  checkpoint                 $workdir/judge, which transformers and vLLM load as it is
 
 Next:
   $python -m tensorboard.main --logdir $workdir/tensorboard
-  $python -m reeval.cli score --model=$workdir/judge --pairs=$workdir/heldout.jsonl --out=$workdir/scores.jsonl
+  $reeval export --workdir=$workdir --out=$workdir/adapter --format=adapter
   configs/qwen3_8b.py says what a real judge takes.
 END
