@@ -8,20 +8,24 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 
 from reeval import lora, pairs, sharding
 from reeval.data import batches
+from reeval.models import remat
 from reeval.progress import progress
 from reeval.run import Run, add_adapters, load_base
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.step import StepOptions, TrainState, init_state, make_optimizer, make_train_step, state_placement
 
 
-def train(config: ConfigDict, workdir: str | Path) -> TrainState:
+def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> TrainState:
     """Fine-tune the judge of a config, or go on where the run in `workdir` stopped.
 
+    Args:
+        mesh: by default the config's, over all devices.
     Returns:
         the state after the last step.
     Raises:
@@ -29,7 +33,7 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
         FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
     """
     c = config.train
-    mesh = sharding.make_mesh(config.mesh)
+    mesh = mesh or sharding.make_mesh(config.mesh)
     _check(config, mesh)
     run = Run(config, workdir)
     record = run.claim()
@@ -133,7 +137,7 @@ class _Log:
         return step, f"loss {row['loss']:.4f}"
 
 
-def _check(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+def _check(config: ConfigDict, mesh: Mesh) -> None:
     c, multiple = config.train, math.lcm(sharding.batch_multiple(mesh), jax.process_count())
     if c.batch_size % multiple:
         raise ValueError(f"config.train.batch_size={c.batch_size} must be a multiple of {multiple} on this mesh")
@@ -144,6 +148,8 @@ def _check(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
     for name in ("steps", "batch_size", "accumulation", "log_every", "checkpoint_every"):
         if c[name] < 1:
             raise ValueError(f"config.train.{name}={c[name]} must be at least 1")
+    if c.remat not in remat.NAMES:
+        raise ValueError(f"config.train.remat={c.remat!r} is not one of {', '.join(remat.NAMES)}")
     if c.warmup_steps >= c.steps:
         raise ValueError(f"config.train.warmup_steps={c.warmup_steps} must be less than config.train.steps={c.steps}")
 
@@ -153,7 +159,7 @@ def _micro(batch: dict[str, np.ndarray], accumulation: int) -> dict[str, np.ndar
     return {name: value.reshape(accumulation, -1, *value.shape[1:]) for name, value in batch.items()}
 
 
-def _sizes(base: nnx.State, state: TrainState, examples: list[Any], mesh: jax.sharding.Mesh, start: int) -> str:
+def _sizes(base: nnx.State, state: TrainState, examples: list[Any], mesh: Mesh, start: int) -> str:
     def megabytes(tree: Any) -> str:
         return f"{sum(x.nbytes for x in jax.tree.leaves(tree)) / 1e6:.1f} MB"
 

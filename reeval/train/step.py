@@ -120,7 +120,7 @@ def make_train_step(
         metrics = {
             "loss": total / weight,
             "learning_rate": schedule(state.step),
-            "gradient_norm": optax.global_norm(gradient),
+            "gradient_norm": optax.tree.norm(gradient),
             "padding": jnp.mean(batch["segments"] == 0),
         }
         return TrainState(state.step + 1, optax.apply_updates(state.adapter, updates), optimizer), metrics

@@ -1,0 +1,107 @@
+"""A random judge for tests: a Qwen3 checkpoint directory with a small byte-level tokenizer, made without torch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from reeval.pairs import Error, Pair
+from reeval.taxonomy import ASPECTS, TYPES
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+
+
+def write_judge(directory: Path, *, seed: int = 0, **shape: int) -> Path:
+    """A directory that `hf.load_model` and `hf.load_tokenizer` read."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer()
+    tokenizer.save_pretrained(directory)
+    config = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "vocab_size": len(tokenizer),
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": True,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "max_position_embeddings": 2048,
+        "eos_token_id": tokenizer.eos_token_id,
+        "dtype": "float32",
+    } | (SHAPE | shape)
+    (directory / "config.json").write_text(json.dumps(config))
+    save_file(_weights(config, np.random.default_rng(seed)), directory / "model.safetensors", {"format": "pt"})
+    return directory
+
+
+def pairs(count: int, *, seed: int = 0) -> list[Pair]:
+    """Labelled pairs of random words: enough to train on, of every kind that the pipeline tells apart."""
+    rng = np.random.default_rng(seed)
+    words = "lungs clear small large right left effusion opacity heart size normal no pneumothorax line tip".split()
+    made = []
+    for i in range(count):
+        reference = list(rng.choice(words, size=rng.integers(5, 14)))
+        candidate, errors = list(reference), []
+        if i % 4:
+            at = int(rng.integers(len(words) // 4))
+            candidate[at] = str(rng.choice([w for w in words if w != candidate[at]]))
+            severity = "significant" if i % 2 else "insignificant"
+            aspect, kind = ASPECTS[i % len(ASPECTS)], TYPES[2]
+            errors.append(Error(kind, aspect, str(reference[at]), candidate[at], severity))
+        made.append(Pair(f"p{i}", f"r{i // 2}", " ".join(reference), " ".join(candidate), tuple(errors)))
+    return made
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core.train_from_iterator(
+        ["significant insignificant inaccuracy reference candidate errors severities right left"] * 2,
+        trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>", additional_special_tokens=special[1:2]
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _weights(config: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    D, F, H = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    N, K = config["num_attention_heads"], config["num_key_value_heads"]
+    shapes = {"model.embed_tokens.weight": (config["vocab_size"], D), "model.norm.weight": (D,)}
+    for i in range(config["num_hidden_layers"]):
+        shapes |= {
+            f"model.layers.{i}.{name}.weight": shape
+            for name, shape in {
+                "input_layernorm": (D,),
+                "post_attention_layernorm": (D,),
+                "self_attn.q_proj": (N * H, D),
+                "self_attn.k_proj": (K * H, D),
+                "self_attn.v_proj": (K * H, D),
+                "self_attn.o_proj": (D, N * H),
+                "self_attn.q_norm": (H,),
+                "self_attn.k_norm": (H,),
+                "mlp.gate_proj": (F, D),
+                "mlp.up_proj": (F, D),
+                "mlp.down_proj": (D, F),
+            }.items()
+        }
+    return {name: (rng.normal(size=shape) * 0.05 + (len(shape) == 1)).astype(np.float32) for name, shape in shapes.items()}

@@ -1,0 +1,177 @@
+"""The loop as a whole: the same losses on any mesh, one compile, and exact resume after a kill."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import random_judge
+from ml_collections import ConfigDict
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from configs import tiny
+from reeval import pairs, sharding
+from reeval.train import loop
+from reeval.train.checkpoint import Checkpoints
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("inputs")
+    random_judge.write_judge(directory / "model", num_attention_heads=8, num_key_value_heads=2)
+    pairs.write(directory / "train.jsonl", random_judge.pairs(60))
+    return directory
+
+
+def config(inputs: Path, **train: object) -> ConfigDict:
+    made = tiny.get_config()
+    made.model.path = str(inputs / "model")
+    made.data.train = str(inputs / "train.jsonl")
+    made.data.sequence_length = 256
+    made.train.update({"steps": STEPS, "batch_size": 8, "warmup_steps": 3, "log_every": 1, "checkpoint_every": 10})
+    made.train.update(train)
+    return made
+
+
+def scalars(workdir: Path, name: str) -> list[float]:
+    events = EventAccumulator(str(workdir / "tensorboard" / "train"))
+    events.Reload()
+    assert [event.step for event in events.Scalars(name)] == list(range(1, STEPS + 1))
+    return [event.value for event in events.Scalars(name)]
+
+
+@pytest.fixture(scope="module")
+def single(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("single")
+    loop.train(config(inputs), workdir, mesh=sharding.single_device_mesh())
+    return workdir
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2), (1, 4, 2)])
+def test_every_mesh_gives_the_losses_of_one_device_with_one_compile(
+    shape: tuple[int, int, int], inputs: Path, single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setattr(loop, "make_train_step", lambda *a, make=loop.make_train_step: made.append(make(*a)) or made[0])
+    loop.train(config(inputs), tmp_path, mesh=sharding.make_mesh(shape))
+    expected = scalars(single, "train/loss")
+    assert expected[-1] < expected[0] - 0.1, "the losses do not fall, so that they prove little"
+    np.testing.assert_allclose(scalars(tmp_path, "train/loss"), expected, rtol=0, atol=1e-5)
+    assert len(made) == 1 and made[0]._cache_size() == 1
+
+
+def test_accumulating_changes_nothing_but_memory(inputs: Path, single: Path, tmp_path: Path) -> None:
+    loop.train(config(inputs, batch_size=2, accumulation=4), tmp_path, mesh=sharding.single_device_mesh())
+    np.testing.assert_allclose(
+        scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5
+    )
+
+
+def test_tensorboard_holds_what_a_trainer_watches(single: Path) -> None:
+    rates = scalars(single, "train/learning_rate")
+    assert rates[0] == 0.0 and max(rates) == pytest.approx(4e-3) and rates[-1] < 1e-4
+    assert all(value > 0 for value in scalars(single, "train/gradient_norm"))
+    assert all(0 <= value < 0.5 for value in scalars(single, "train/padding"))
+    assert all(value > 0 for value in scalars(single, "train/tokens_per_second"))
+
+
+def test_chunks_of_the_loss_and_remat_change_nothing(inputs: Path, single: Path, tmp_path: Path) -> None:
+    loop.train(config(inputs, loss_chunk=64, remat="full"), tmp_path, mesh=sharding.single_device_mesh())
+    np.testing.assert_allclose(
+        scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5
+    )
+
+
+def command(inputs: Path, workdir: Path, steps: int) -> subprocess.Popen[bytes]:
+    flags = {
+        "config": "configs/tiny.py",
+        "workdir": workdir,
+        "config.model.path": inputs / "model",
+        "config.data.train": inputs / "train.jsonl",
+        "config.data.sequence_length": 256,
+        "config.lora.dropout": 0.1,
+        "config.train.steps": steps,
+        "config.train.batch_size": 4,
+        "config.train.checkpoint_every": 7,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "reeval.cli", "train", *(f"--{name}={value}" for name, value in flags.items())],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def adapter(inputs: Path, workdir: Path) -> tuple[int | None, dict[str, np.ndarray]]:
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    made = config(inputs)
+    mesh = sharding.single_device_mesh()
+    model, _ = loop.load_base(made, mesh)
+    loop.add_adapters(made, model, mesh)
+    _, fresh, _ = loop.lora.take_apart(model)
+    restored = checkpoints.restore_adapter(fresh)
+    return checkpoints.latest_step, {name: np.asarray(value) for name, value in restored.items()}
+
+
+def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(inputs: Path, tmp_path: Path) -> None:
+    steps, rng = 60, random.Random(os.getpid())
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert command(inputs, unbroken, steps).wait() == 0
+    kill_after = rng.choice([7, 14, 21, 28, 35])
+    process = command(inputs, broken, steps)
+    while not (broken / "checkpoints" / str(kill_after) / "_CHECKPOINT_METADATA").exists():
+        assert process.poll() is None, f"ended before it could be killed after step {kill_after}"
+        time.sleep(0.002)
+    time.sleep(rng.random() * 0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    again = command(inputs, broken, steps)
+    assert again.wait() == 0
+    expected_step, expected = adapter(inputs, unbroken)
+    step, got = adapter(inputs, broken)
+    assert step == expected_step == steps
+    for name, value in expected.items():
+        assert value.tobytes() == got[name].tobytes(), f"{name} differs after a kill past step {kill_after}"
+
+
+def test_a_workdir_of_another_run_is_refused(inputs: Path, single: Path) -> None:
+    with pytest.raises(ValueError, match=r"config\.train\.learning_rate=0\.004, not 0\.001"):
+        loop.train(config(inputs, learning_rate=1e-3), single)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> object:
+        model, conversation = load_base(*args)
+        model.final_norm.scale[...] = model.final_norm.scale[...] * np.nan
+        return model, conversation
+
+    load_base = loop.load_base
+    monkeypatch.setattr(loop, "load_base", broken)
+    with pytest.raises(FloatingPointError, match="step 1: the loss is nan"):
+        loop.train(config(inputs), tmp_path, mesh=sharding.single_device_mesh())
+    assert Checkpoints(tmp_path / "checkpoints").latest_step is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 6}, "batch_size=6 must be a multiple of 8"),
+        ({"loss_chunk": 100}, "loss_chunk=100 must divide"),
+        ({"steps": 0}, "steps=0 must be at least 1"),
+        ({"warmup_steps": 20}, "warmup_steps=20 must be less"),
+        ({"remat": "some"}, "remat='some' is not one of"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_named(change: dict[str, object], message: str, inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        loop.train(config(inputs, **change), tmp_path)
+    assert not jax.tree.leaves(list(tmp_path.iterdir())), "a refused run leaves nothing behind"
