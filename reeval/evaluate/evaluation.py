@@ -45,7 +45,7 @@ def evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     graph, weights = nnx.split(model)
     add_adapters(config, model, mesh)
     parts, fresh, base = lora.take_apart(model)
-    step, adapter = _newest_adapter(run, fresh)
+    step, adapter = Checkpoints.newest_adapter(run.checkpoints, fresh)
     judge = Judge(
         graph,
         conversation,
@@ -119,16 +119,6 @@ def _sign(path: Path, signature: dict[str, Any]) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(beside, json.dumps(signature, indent=2) + "\n")
-
-
-def _newest_adapter(run: Run, like: dict[str, jax.Array]) -> tuple[int, dict[str, jax.Array]]:
-    checkpoints = Checkpoints(run.checkpoints)
-    try:
-        if checkpoints.latest_step is None:
-            raise ValueError(f"{run.workdir}: holds no checkpoint; train first with the same --workdir")
-        return checkpoints.latest_step, checkpoints.restore_adapter(like)
-    finally:
-        checkpoints.close()
 
 
 def _sha256(adapter: dict[str, jax.Array]) -> str:

@@ -49,9 +49,23 @@ class Checkpoints:
         optimizer = jax.tree.unflatten(jax.tree.structure(like.optimizer), jax.tree.leaves(training["optimizer"]))
         return TrainState(training["step"], restored["adapter"], optimizer)
 
-    def restore_adapter(self, like: dict[str, Any]) -> dict[str, jax.Array]:
-        """The newest adapter alone, placed as `like` (arrays, or shapes with shardings) is."""
-        return self._checkpointer.load_checkpointables(None, {"adapter": like})["adapter"]
+    @classmethod
+    def newest_adapter(cls, directory: Path, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
+        """The step and the adapter of the newest checkpoint, placed as `like` (arrays, or shapes with shardings) is.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not directory.is_dir():
+            raise ValueError(f"{directory}: there is no checkpoint yet; `reeval train` makes one")
+        checkpoints = cls(directory)
+        try:
+            step = checkpoints.latest_step
+            if step is None:
+                raise ValueError(f"{directory}: holds no complete checkpoint yet; `reeval train` makes one")
+            return step, checkpoints._checkpointer.load_checkpointables(step, {"adapter": like})["adapter"]
+        finally:
+            checkpoints.close()
 
     def close(self) -> None:
         self._checkpointer.close()

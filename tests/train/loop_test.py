@@ -109,15 +109,13 @@ def command(inputs: Path, workdir: Path, steps: int) -> subprocess.Popen[bytes]:
     )
 
 
-def adapter(inputs: Path, workdir: Path) -> tuple[int | None, dict[str, np.ndarray]]:
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    made = config(inputs)
-    mesh = sharding.single_device_mesh()
+def adapter(inputs: Path, workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
+    made, mesh = config(inputs), sharding.single_device_mesh()
     model, _ = loop.load_base(made, mesh)
     loop.add_adapters(made, model, mesh)
     _, fresh, _ = loop.lora.take_apart(model)
-    restored = checkpoints.restore_adapter(fresh)
-    return checkpoints.latest_step, {name: np.asarray(value) for name, value in restored.items()}
+    step, restored = Checkpoints.newest_adapter(workdir / "checkpoints", fresh)
+    return step, {name: np.asarray(value) for name, value in restored.items()}
 
 
 def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(inputs: Path, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""A run's newest adapter as a directory that leaves: a merged Hugging Face checkpoint, or a PEFT adapter."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from reeval import hf, lora, sharding, verdicts
+from reeval.models import PORTS
+from reeval.run import Run, base_directory, lora_config, recorded_config
+from reeval.train.checkpoint import Checkpoints
+
+_COLUMNS = {"D": "D", "R": "R", "R without identical pairs": "R_without_identical"}
+
+
+def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None:
+    """Write the run's judge to `out`, which appears whole or not at all.
+
+    The base model is never in memory: its tensors stream from file to file.
+
+    Args:
+        format: "merged", a whole checkpoint; or "adapter", for PEFT, to be laid over the base model.
+    Raises:
+        ValueError: if the directory holds no run or no checkpoint, or `out` may not be written.
+    """
+    config = recorded_config(workdir)
+    run = Run(config, workdir)
+    base, settings = base_directory(config), lora_config(config)
+    step, adapter = Checkpoints.newest_adapter(run.checkpoints, _abstract_adapter(config))
+    card = hf.model_card(
+        base_name="the embedded judge of reeval" if config.model.path == "embedded" else base.name,
+        adapter=format == "adapter",
+        license="apache-2.0" if config.model.path == "embedded" else "other",
+        rows=_results(run, step),
+        training={
+            "steps": step,
+            "pairs": Path(config.data.train).name,
+            "share of two-pass conversations": config.data.two_pass_share,
+            "learning rate": config.train.learning_rate,
+            "LoRA": f"rank {settings.rank}, alpha {settings.alpha:g}, rsLoRA {settings.rslora}",
+        },
+        prompt_version=config.prompt,
+        format_version=verdicts.FORMAT_VERSION,
+        demonstration=config.model.path == "embedded",
+    )
+    if format == "adapter":
+        hf.save_adapter(out, base, adapter, settings, card=card)
+    else:
+        hf.save_merged(out, base, adapter, settings, card=card)
+    print(f"wrote the {format} judge of step {step} to {out}")
+
+
+def _abstract_adapter(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the adapter, on one device, without a model in memory."""
+    shape = hf.load_config(base_directory(config))
+    port = next(port for kind, port in PORTS.values() if isinstance(shape, kind))
+
+    def make() -> nnx.Module:
+        model = port(shape, rngs=nnx.Rngs(0))
+        lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
+        return model
+
+    _, adapter, _ = lora.take_apart(nnx.eval_shape(make))
+    whole = sharding.replicated(sharding.single_device_mesh())
+    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole) for name, x in adapter.items()}
+
+
+def _results(run: Run, step: int) -> list[dict[str, Any]]:
+    """Rows of the card's table, from the evaluation of this very step; none if there was none."""
+    path = run.evaluations / "results.json"
+    if not path.is_file():
+        return []
+    judges = json.loads(path.read_text(encoding="utf-8"))["judges"]
+    rows = []
+    for name, entry in judges.items():
+        if name == "tuned" and entry["step"] != step:
+            return []
+        for mode, summary in entry["modes"].items():
+            row: dict[str, Any] = {"judge": name, "mode": mode, "pairs": summary["pairs"]}
+            for column, key in _COLUMNS.items():
+                rate = summary[key]
+                row[column] = "-" if rate["percent"] is None else _with_interval(rate)
+            row["(D+R)/2"] = summary["balanced"]
+            row["D-R"] = summary["bias"]
+            row["parse failures, %"] = summary["parse_failure_rate"]["percent"]
+            rows.append(row)
+    return rows
+
+
+def _with_interval(rate: dict[str, Any]) -> str:
+    return f"{rate['percent']:.1f} ({rate['low']:.1f} to {rate['high']:.1f}, n {rate['n']})"

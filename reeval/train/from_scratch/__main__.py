@@ -1,0 +1,34 @@
+"""Runs a config: python -m reeval.train.from_scratch --config configs/embedded_judge.py --out DIR."""
+
+import argparse
+import dataclasses
+import runpy
+from pathlib import Path
+
+
+def main() -> None:
+    # Not above: the processes that make data import this file too, and have no use for JAX.
+    from reeval.train.from_scratch.loop import Options, train
+
+    parser = argparse.ArgumentParser(prog="python -m reeval.train.from_scratch", description=__doc__)
+    parser.add_argument("--config", required=True, help="file whose get_config() gives the options")
+    parser.add_argument("--out", type=Path, required=True, help="Hugging Face directory to write")
+    parser.add_argument("--steps", type=int, help="instead of the config's")
+    parser.add_argument(
+        "--minutes", type=float, help="the longest that it may train, instead of the config's"
+    )
+    parser.add_argument("--rows", type=int, help="rows of a batch, instead of the config's")
+    parser.add_argument("--workers", type=int, help="processes that make data, instead of the config's")
+    args = parser.parse_args()
+    options: Options = runpy.run_path(args.config)["get_config"]()
+    given = {name: getattr(args, name) for name in ("steps", "minutes", "workers")}
+    options = dataclasses.replace(
+        options, **{name: value for name, value in given.items() if value is not None}
+    )
+    if args.rows:
+        options = dataclasses.replace(options, data=dataclasses.replace(options.data, rows=args.rows))
+    train(options, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Batches made on the fly: pairs to packed rows of tokens, with what each token is and what happened to it.
+
+Imported by worker processes, so it must not import JAX. Batch i depends on the options, the seed and i alone.
+"""
+
+import dataclasses
+import os
+import random
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from reeval import prompts
+from reeval.pairs import Pair
+from reeval.synth import scramble, templates
+from reeval.verdicts import Verdict
+
+# What a token is part of (the loss weighs them differently), and what happened to a token of the candidate.
+PADDING, PROMPT, REFERENCE, CANDIDATE, ANSWER = range(5)
+NO_TAG, SAME, EDITED, INSERTED, AFTER_LOSS = -1, 0, 1, 2, 3
+TAGS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """What the pairs of a run are, and the shape of its batches.
+
+    curriculum: (share of the run, least and most sentences of a reference), in order, the last share being 1.
+    scrambled: share of the pairs that come from scrambled families.
+    """
+
+    rows: int
+    length: int
+    prompt: str
+    seed: int
+    curriculum: tuple[tuple[float, int, int], ...]
+    scrambled: float
+    two_pass_share: float
+    edit_counts: tuple[float, ...]
+    identical: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tagged:
+    """A conversation: tokens, their parts and tags, each a list of one length."""
+
+    tokens: list[int]
+    parts: list[int]
+    tags: list[int]
+
+
+class Tagger:
+    """Makes conversations, the same tokens as `reeval.data.conversation` but faster and tagged."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: str):
+        self.tokenizer, self.prompt = tokenizer, prompt
+        self.end = tokenizer.token_to_id("<|im_end|>")
+        second = prompts.second_message(prompt)["content"]
+        glue = f"\n<|im_start|>user\n{second}<|im_end|>\n<|im_start|>assistant\n"
+        self.second: list[int] = tokenizer.encode(glue).ids
+
+    def tagged(self, mode: str, pair: Pair) -> Tagged:
+        """The conversation of a labelled template pair. In stage 1 every difference counts as significant."""
+        assert pair.errors is not None
+        (message,) = prompts.first_messages(self.prompt, mode, pair)
+        text = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
+        # The reports are found from both ends: a candidate may repeat the reference.
+        reference = text.index(pair.reference)
+        candidate = text.rindex(pair.candidate)
+        encoded = self.tokenizer.encode(text)
+        tokens, parts, tags = list(encoded.ids), [], []
+        happened = [
+            (
+                candidate + start,
+                candidate + end,
+                AFTER_LOSS if start == end else EDITED if e.reference_span else INSERTED,
+            )
+            for e, (start, end) in zip(pair.errors, pair.metadata["places"], strict=True)
+        ]
+        for start, end in encoded.offsets:
+            # A token begins with the space before its word.
+            inside = start + text[start:end].startswith(" ")
+            if candidate <= inside < candidate + len(pair.candidate):
+                parts.append(CANDIDATE)
+                tags.append(SAME)
+                for a, b, what in happened:
+                    if (a < end and inside < b) or (a == b and inside <= a < end):
+                        tags[-1] = what
+            else:
+                parts.append(REFERENCE if reference <= inside < reference + len(pair.reference) else PROMPT)
+                tags.append(NO_TAG)
+        flagged = tuple(dataclasses.replace(error, severity="significant") for error in pair.errors)
+        for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(flagged))):
+            if turn:
+                tokens += self.second
+                parts += [PROMPT] * len(self.second)
+            ids = [*self.tokenizer.encode(answer).ids, self.end]
+            tokens += ids
+            parts += [ANSWER] * len(ids)
+        return Tagged(tokens, parts, tags + [NO_TAG] * (len(tokens) - len(tags)))
+
+
+def sources(options: DataOptions, step: int, progress: float) -> Iterator[Pair]:
+    """Pairs without end for a batch at this share of the run."""
+    low, high = next((low, high) for until, low, high in options.curriculum if progress < until or until == 1)
+    recipe = templates.Recipe((low, high), options.identical, options.edit_counts)
+    rng = random.Random(f"{options.seed}-{step}")
+    many = 1 << 30
+    seed = options.seed * many + step
+    plain = templates.pairs("a", many, seed, recipe=recipe)
+    scrambled = scramble.pairs(many, seed, recipe=recipe)
+    while True:
+        yield next(scrambled if rng.random() < options.scrambled else plain)
+
+
+def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float) -> dict[str, np.ndarray]:
+    """One batch: tokens, parts, tags, segments and positions, each [rows, length], in types that travel well.
+
+    A conversation goes into the first row that has room for it; one that is longer than a row is left out.
+    """
+    rng = random.Random(f"modes{options.seed}-{step}")
+    shape = (options.rows, options.length)
+    batch = {
+        "tokens": np.zeros(shape, np.int16),
+        "parts": np.full(shape, PADDING, np.int8),
+        "tags": np.full(shape, NO_TAG, np.int8),
+        "segments": np.zeros(shape, np.int16),
+        "positions": np.zeros(shape, np.int16),
+    }
+    used = [0] * options.rows
+    misses = 0
+    for number, pair in enumerate(sources(options, step, progress), start=1):
+        made = tagger.tagged("two_pass" if rng.random() < options.two_pass_share else "one_pass", pair)
+        size = len(made.tokens)
+        if size > options.length:
+            continue
+        row = next((row for row, n in enumerate(used) if n + size <= options.length), None)
+        if row is None:
+            misses += 1
+            if misses == 4:
+                return batch
+            continue
+        at = slice(used[row], used[row] + size)
+        used[row] += size
+        batch["tokens"][row, at] = made.tokens
+        batch["parts"][row, at] = made.parts
+        batch["tags"][row, at] = made.tags
+        batch["segments"][row, at] = number % 30000 + 1
+        batch["positions"][row, at] = range(size)
+    raise AssertionError("sources never end")
+
+
+_worker: tuple[Tagger, DataOptions] | None = None
+
+
+def _start_worker(tokenizer_file: str, options: DataOptions) -> None:
+    global _worker
+    _worker = (Tagger(Tokenizer.from_file(tokenizer_file), options.prompt), options)
+
+
+def _work(step: int, progress: float) -> dict[str, np.ndarray]:
+    assert _worker is not None
+    return make_batch(*_worker, step, progress)
+
+
+@contextmanager
+def batches(
+    tokenizer_file: Path, options: DataOptions, steps: int, workers: int
+) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """The batches of a run of `steps`, made ahead by worker processes (0: by this one)."""
+    if workers == 0:
+        tagger = Tagger(Tokenizer.from_file(str(tokenizer_file)), options.prompt)
+        yield (make_batch(tagger, options, step, step / steps) for step in range(steps))
+        return
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel enough
+    with get_context("spawn").Pool(workers, _start_worker, (str(tokenizer_file), options)) as pool:
+
+        def ahead() -> Iterator[dict[str, np.ndarray]]:
+            pending: deque = deque()
+            for step in range(steps):
+                pending.append(pool.apply_async(_work, (step, step / steps)))
+                if len(pending) > 4 * workers:
+                    yield pending.popleft().get()
+            while pending:
+                yield pending.popleft().get()
+
+        yield ahead()

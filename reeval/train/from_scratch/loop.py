@@ -1,0 +1,181 @@
+"""Training the embedded judge from scratch: tokenizer, model, data, step after step, checkpoint."""
+
+import dataclasses
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from reeval import hf, sharding
+from reeval.data.conversation import Conversation
+from reeval.evaluate.judge import Judge, weights_of
+from reeval.models.qwen3 import Qwen3, Qwen3Config
+from reeval.synth import templates
+from reeval.train.from_scratch import data, objective, tokenizer
+from reeval.train.from_scratch.optimizer import make_optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A run. It ends after `steps` or `minutes`, whichever is first; the rates decay to zero by then."""
+
+    model: Qwen3Config
+    data: data.DataOptions
+    steps: int
+    minutes: float
+    muon_rate: float
+    adam_rate: float
+    warmup: float
+    workers: int
+    log_every: int
+    evaluations: int
+    evaluation_pairs: int
+
+
+def train(options: Options, out: Path) -> None:
+    """Train, print what is learned, and leave a Hugging Face directory in `out`."""
+    with tempfile.TemporaryDirectory() as made:
+        _train(options, Path(made), out)
+
+
+def _train(o: Options, made: Path, out: Path) -> None:
+    # The tokenizer.
+    bpe = tokenizer.train(o.model.vocab_size, o.data.prompt, o.data.seed)
+    tokenizer.save(bpe, made, max_length=o.data.length)
+
+    # The model, its parameters by name, and the head that is thrown away.
+    model = Qwen3(o.model, rngs=nnx.Rngs(o.data.seed))
+    graph, state = nnx.split(model)
+    params = {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(state)}
+    print(
+        f"{sum(x.size for x in params.values()):,} parameters on {jax.devices()[0].device_kind}", flush=True
+    )
+    params["tag_head"] = 0.02 * jax.random.normal(jax.random.key(o.data.seed), (o.model.d_model, data.TAGS))
+
+    def assemble(params: Mapping[str, jax.Array]) -> Any:
+        flat = [(path, v.replace(params[".".join(map(str, path))])) for path, v in nnx.to_flat_state(state)]
+        return nnx.merge(graph, nnx.from_flat_state(flat))
+
+    # The step.
+    tx = make_optimizer(params, muon_rate=o.muon_rate, adam_rate=o.adam_rate)
+
+    def step_fn(params: Any, opt: Any, batch: Any, scale: jax.Array) -> Any:
+        def loss(params: Any) -> Any:
+            return objective.loss(assemble(params), params["tag_head"], batch)
+
+        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, opt = tx.update(grads, opt, params)
+        params = optax.apply_updates(params, jax.tree.map(lambda u: scale * u, updates))
+        return params, opt, {"loss": value, **metrics, "gradient": optax.global_norm(grads)}
+
+    train_step = jax.jit(step_fn, donate_argnums=(0, 1))
+    opt = jax.jit(tx.init)(params)
+    evaluate = _evaluation(o, made)
+
+    # Step after step. Nothing waits for the device but the log, which reads a step that is long past.
+    began = time.monotonic()
+    due = 1 / o.evaluations if o.evaluations else math.inf
+    logged: Any = None
+    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers) as batches:
+        for step, batch in enumerate(batches, start=1):
+            progress = max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
+            scale = np.float32(_schedule(progress, o.warmup))
+            params, opt, metrics = train_step(params, opt, jax.device_put(batch), scale)
+            last = step == o.steps or progress >= 1
+            if step % o.log_every == 0 or last:
+                if logged is not None:
+                    _log(*logged)
+                logged = (step, metrics, step * batch["tokens"].size, time.monotonic() - began)
+            if progress >= due and not last:
+                due += 1 / o.evaluations
+                _save(assemble(params), made, out)
+                evaluate(step, assemble(params))
+            if last:
+                _log(step, metrics, step * batch["tokens"].size, time.monotonic() - began)
+                break
+
+    _save(assemble(params), made, out)
+    size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
+    print(f"wrote {out}, {size / 1e6:.1f} MB", flush=True)
+    if o.evaluations:
+        evaluate(step, assemble(params))
+
+
+def _save(model: Qwen3, made: Path, out: Path) -> None:
+    hf.save_model(
+        out,
+        model,
+        hf.load_tokenizer(made),
+        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
+        overwrite=True,
+    )
+    # transformers 5 writes a tokenizer class that transformers 4 does not know; ours, both read.
+    for file in tokenizer.FILES:
+        shutil.copyfile(made / file, out / file)
+    (out / "chat_template.jinja").unlink(missing_ok=True)
+
+
+def _schedule(progress: float, warmup: float) -> float:
+    """Linear up over `warmup`, then linear down to zero."""
+    return min(progress / warmup, max(1.0 - progress, 0.0) / (1.0 - warmup))
+
+
+def _log(step: int, metrics: Mapping[str, jax.Array], tokens: int, seconds: float) -> None:
+    row = {"step": step, **{n: round(float(v), 4) for n, v in jax.device_get(dict(metrics)).items()}}
+    print(json.dumps({**row, "tokens": tokens, "seconds": round(seconds)}), flush=True)
+
+
+def _evaluation(o: Options, made: Path) -> Any:
+    """Gives a function that prints the share of exact verdicts, severities aside, on unseen reports."""
+    conversation = Conversation(hf.load_tokenizer(made), o.data.prompt)
+    mesh = sharding.single_device_mesh()
+    held_out = {
+        name: list(templates.pairs(name, o.evaluation_pairs, seed=990_001)) for name in ("a", "b", "c")
+    }
+    judges: list[Judge] = []
+
+    def evaluate(step: int, model: Qwen3) -> None:
+        graph, weights = weights_of(model)
+        if not judges:
+            judges.append(
+                Judge(
+                    graph,
+                    conversation,
+                    mesh,
+                    batch_size=o.evaluation_pairs,
+                    max_prompt_tokens=512,
+                    max_answer_tokens=192,
+                )
+            )
+        row: dict[str, Any] = {"step": step}
+        for name, pairs in held_out.items():
+            gold = {pair.pair_id: pair for pair in pairs}
+            for mode in ("one_pass", "two_pass"):
+                verdicts = [v for rows in judges[0].judge(weights, pairs, mode) for v in rows]
+                exact, found, lines = 0, 0, 0
+                for verdict in verdicts:
+                    wanted = [_spans(dataclasses.asdict(e)) for e in gold[verdict["pair_id"]].errors or ()]
+                    given = [_spans(e) for e in verdict["errors"]] if verdict["errors"] is not None else None
+                    exact += given == wanted
+                    found += sum(line in (given or ()) for line in wanted)
+                    lines += len(wanted)
+                unparsed = sum(v["parse_status"] != "ok" for v in verdicts)
+                row[f"{name} {mode}"] = (
+                    f"exact {exact / len(verdicts):.3f} lines {found / lines:.3f} bad {unparsed}"
+                )
+        print(json.dumps(row), flush=True)
+
+    return evaluate
+
+
+def _spans(error: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(error[name] for name in ("type", "aspect", "reference_span", "candidate_span"))

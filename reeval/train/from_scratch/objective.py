@@ -1,0 +1,75 @@
+"""The loss of training from scratch: next tokens, and what happened to each token of the candidate.
+
+Shape letters: B batch, T time, D model, V vocabulary, C tags. The tags (same, edited, inserted, after a loss)
+are read off the third block by a linear head that is thrown away at the end. Verdicts alone teach comparing
+slowly: their loss says that something differs, the tags say where.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from reeval.models.layers import place
+from reeval.models.qwen3 import Qwen3
+
+# What a token weighs in the loss: padding, prompt, reference, candidate, answer (the order of data.py).
+PART_WEIGHTS = (0.0, 0.0, 0.1, 0.3, 1.0)
+TAG_LAYER, TAG_WEIGHT = 2, 0.5
+
+
+def loss(
+    model: Qwen3, tag_head_DC: jax.Array, batch: Mapping[str, jax.Array]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The mean loss of a batch of data.make_batch ([B, T] each), and its parts.
+
+    Returns:
+        the loss, and metrics: mean losses of answer tokens, text tokens and tags; accuracy of answer tokens.
+    """
+    tokens_BT, segments_BT = batch["tokens"].astype(jnp.int32), batch["segments"].astype(jnp.int32)
+    x_BTD, tagging_BTD = _hidden(model, tokens_BT, batch["positions"].astype(jnp.int32), segments_BT)
+
+    targets_BT, parts_BT = (jnp.roll(x, -1, axis=1) for x in (tokens_BT, batch["parts"].astype(jnp.int32)))
+    goes_on_BT = (jnp.roll(segments_BT, -1, axis=1) == segments_BT).at[:, -1].set(False)
+    weights_BT = jnp.asarray(PART_WEIGHTS)[parts_BT] * goes_on_BT
+    logits_BTV = model.logits(x_BTD)
+    losses_BT = _cross_entropy(logits_BTV, targets_BT)
+    answer_BT = goes_on_BT & (parts_BT == len(PART_WEIGHTS) - 1)
+
+    tags_BT = batch["tags"].astype(jnp.int32)
+    tagged_BT = tags_BT >= 0
+    tag_loss = _mean(_cross_entropy(tagging_BTD @ tag_head_DC, jnp.maximum(tags_BT, 0)), tagged_BT)
+
+    total = jnp.sum(losses_BT * weights_BT) / jnp.sum(weights_BT) + TAG_WEIGHT * tag_loss
+    return total, {
+        "answer": _mean(losses_BT, answer_BT),
+        "text": _mean(losses_BT, goes_on_BT & ~answer_BT),
+        "tags": tag_loss,
+        "accuracy": _mean(jnp.argmax(logits_BTV, axis=-1) == targets_BT, answer_BT),
+    }
+
+
+def _hidden(
+    model: Qwen3, tokens_BT: jax.Array, positions_BT: jax.Array, segments_BT: jax.Array
+) -> tuple[Any, Any]:
+    """What Qwen3.hidden gives, and the residual stream after the block that is tagged."""
+    graph, stacked = nnx.split(model.layers)
+
+    def layer(x_BTD: jax.Array, state: Any) -> tuple[jax.Array, jax.Array]:
+        x_BTD, _ = nnx.merge(graph, state)(x_BTD, positions_BT, segments_BT, None, None)
+        return x_BTD, x_BTD
+
+    x_BTD = place(model.embed(tokens_BT), "batch", None, None)
+    x_BTD, all_LBTD = jax.lax.scan(layer, x_BTD, stacked)
+    return model.final_norm(x_BTD), all_LBTD[TAG_LAYER]
+
+
+def _cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+def _mean(x: jax.Array, where: jax.Array) -> jax.Array:
+    return jnp.sum(x * where) / jnp.maximum(jnp.sum(where), 1)

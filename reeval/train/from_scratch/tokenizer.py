@@ -1,0 +1,87 @@
+"""The embedded judge's tokenizer: a small byte-level BPE, and a chat template that costs few tokens.
+
+A quoted word should be the same token as the word in the report, or copying it must be learned twice. In a
+report a word follows a space, in a verdict line an opening quote. So the normalizer puts a space after an opening
+quote and the decoder takes it out again; texts come back as they were.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from reeval import prompts
+from reeval.pairs import Pair
+from reeval.synth import scramble, templates
+from reeval.synth.phrases import vocabulary
+from reeval.verdicts import Verdict
+
+FILES = ("tokenizer.json", "tokenizer_config.json")
+END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{%- for message in messages %}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+_OPENINGS = ('| "', '=> "')
+_CORPUS_PAIRS = {"a": 12000, "scrambled": 3000}
+_CORPUS_WORDS = (
+    300  # times that each clinical word is added: all families use it, and begin sentences with it
+)
+
+
+def train(vocab_size: int, prompt: str, seed: int) -> Tokenizer:
+    """A tokenizer fitted to the clinical vocabulary, family `a`, scrambled families and the verdict format.
+
+    It never sees the sentences of another family.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(text, f"{text} ") for text in _OPENINGS])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), *(decoders.Replace(f"{text} ", text) for text in _OPENINGS)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(prompt, seed), trainer)
+    return tokenizer
+
+
+def save(tokenizer: Tokenizer, directory: Path, *, max_length: int) -> None:
+    """Write the files that transformers' AutoTokenizer reads."""
+    tokenizer.save(str(directory / FILES[0]))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END,
+        "pad_token": END_OF_TEXT,
+        "additional_special_tokens": [START],
+        "model_max_length": max_length,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": CHAT_TEMPLATE,
+    }
+    (directory / FILES[1]).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _corpus(prompt: str, seed: int) -> Iterator[str]:
+    for word in vocabulary():
+        yield f" {word} {word[0].upper()}{word[1:]}" * _CORPUS_WORDS
+    for pair in (
+        *templates.pairs("a", _CORPUS_PAIRS["a"], seed),
+        *scramble.pairs(_CORPUS_PAIRS["scrambled"], seed),
+    ):
+        yield from _texts(prompt, pair)
+
+
+def _texts(prompt: str, pair: Pair) -> Iterator[str]:
+    assert pair.errors is not None
+    for mode in prompts.MODES:
+        for message in prompts.first_messages(prompt, mode, pair):
+            yield f"{message['role']}\n{message['content']}"
+        yield from (f"assistant\n{answer}" for answer in prompts.gold_answers(mode, Verdict(pair.errors)))
+    yield f"user\n{prompts.second_message(prompt)['content']}"
