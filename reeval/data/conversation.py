@@ -44,15 +44,18 @@ class Conversation:
         self.end: int = self.second[0]
         if self.end not in tokenizer.all_special_ids:
             raise ValueError("the chat template does not end an assistant's turn with a special token")
-        self._special = [re.escape(token) for token in tokenizer.all_special_tokens]
+        # Tokens that stand for a string as a whole, whether or not the tokenizer calls them special (Qwen3's <think> is
+        # not); those without a letter are runs of white space that some tokenizers keep together.
+        added = (token.content for token in tokenizer.added_tokens_decoder.values())
+        self._control = re.compile("|".join(re.escape(token) for token in added if re.search(r"\w", token)))
 
     def prompt(self, mode: str, pair: Pair) -> list[int]:
         """The tokens before the first answer.
 
         Raises:
-            ValueError: if a report holds a special token of the tokenizer, which would end its turn.
+            ValueError: if a report holds a control token of the tokenizer, which might end its turn.
         """
-        if re.search("|".join(self._special), f"{pair.reference}\n{pair.candidate}"):
+        if self._control.search(f"{pair.reference}\n{pair.candidate}"):
             raise ValueError(f"pair {pair.pair_id!r}: a report holds a control token of the tokenizer; remove it")
         return self._encode(self._render(prompts.first_messages(self.version, mode, pair)))
 
