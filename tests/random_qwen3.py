@@ -1,6 +1,6 @@
 """Small random Qwen3 checkpoints of odd shapes, and a plain NumPy forward pass to hold the port against.
 
-Names and shapes are written out here on their own, so that the table in `reeval.hf.qwen3` is checked, not repeated.
+Names and shapes are written out here once more, so that the table in `reeval.hf.qwen3` is checked by them.
 """
 
 import json
@@ -38,7 +38,7 @@ def _raw(sizes: tuple[int, int, int, int, int, int, int], tied: bool, **rope: An
     }
 
 
-# Query heads to key heads 1, 3 and 4; the head size is never D / N; a theta in the old and in the new spelling.
+# Query heads to key heads 1, 3 and 4; the head size is never D / N; theta in the old and the new spelling.
 SHAPES: dict[str, Raw] = {
     "ratio1-untied-v4": _raw((61, 24, 40, 2, 3, 3, 10), False, rope_theta=20000.0, rope_scaling=None),
     "ratio3-tied-v5": _raw(
@@ -114,7 +114,7 @@ def tokens(raw: Raw, batch: int, length: int, *, seed: int = 1) -> np.ndarray:
 
 
 def forward(raw: Raw, held: Tensors, ids: np.ndarray) -> np.ndarray:
-    """Logits [T, V] of one sequence [T], in float64, head by head and position by position, as the paper writes it."""
+    """Logits [T, V] of one sequence [T], in float64, head by head and position by position."""
     w = {name: tensor.astype(np.float64) for name, tensor in held.items()}
     N, K, H = raw["num_attention_heads"], raw["num_key_value_heads"], raw["head_dim"]
     theta = raw["rope_theta"] if "rope_theta" in raw else raw["rope_parameters"]["rope_theta"]
@@ -133,7 +133,10 @@ def forward(raw: Raw, held: Tensors, ids: np.ndarray) -> np.ndarray:
         y = norm(x, layer["input_layernorm.weight"])
         heads = []
         for head in range(N):
-            mine, shared = slice(head * H, (head + 1) * H), slice(head // (N // K) * H, (head // (N // K) + 1) * H)
+            mine, shared = (
+                slice(head * H, (head + 1) * H),
+                slice(head // (N // K) * H, (head // (N // K) + 1) * H),
+            )
             q = norm(y @ layer["self_attn.q_proj.weight"][mine].T, layer["self_attn.q_norm.weight"])
             k = norm(y @ layer["self_attn.k_proj.weight"][shared].T, layer["self_attn.k_norm.weight"])
             v = y @ layer["self_attn.v_proj.weight"][shared].T
@@ -153,7 +156,9 @@ def forward(raw: Raw, held: Tensors, ids: np.ndarray) -> np.ndarray:
 
 def relative(ours: Any, theirs: Any) -> float:
     """The largest difference as a share of the largest value."""
-    return float(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max())
+    return float(
+        np.abs(np.asarray(ours, np.float64) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max()
+    )
 
 
 BFLOAT16 = ml_dtypes.bfloat16

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -70,7 +70,7 @@ def save_adapter(
 
     Args:
         base: the directory of the base model.
-        base_name: what PEFT is to load the base model by, a path or a name on a hub; by default `base`.
+        base_name: what PEFT is to load the base model by, a path or a name on a hub; by default where `base` is.
         card: text of the model card.
     Raises:
         ValueError: one line, if the base has no readable config or `out` may not be written.
@@ -83,7 +83,7 @@ def save_adapter(
     described = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": str(base) if base_name is None else base_name,
+        "base_model_name_or_path": str(Path(base).resolve()) if base_name is None else base_name,
         "inference_mode": True,
         "r": config.rank,
         "lora_alpha": int(config.alpha) if float(config.alpha).is_integer() else config.alpha,
@@ -109,8 +109,8 @@ def load_adapter(path: str | Path, model: nnx.Module) -> lora.LoRAConfig:
     """Give `model` the adapter of a PEFT directory, and say what it is.
 
     Raises:
-        ValueError: one line, if the directory is incomplete or damaged, says what we cannot express, or does not
-            fit the model (all tensors that do not are named).
+        ValueError: one line, if the directory is incomplete or damaged, says what we cannot express, or does
+            not fit the model (all tensors that do not are named).
     """
     directory = Path(path)
     config, tensors = _read(directory)
@@ -137,12 +137,15 @@ def load_adapter(path: str | Path, model: nnx.Module) -> lora.LoRAConfig:
     ]:
         problems.append(f"misshapen {', '.join(misshapen)}")
     if problems or not chosen:
-        raise ValueError(f"{directory / WEIGHTS}: does not fit the model: {'; '.join(problems) or 'it is empty'}")
+        raise ValueError(
+            f"{directory / WEIGHTS}: does not fit the model: {'; '.join(problems) or 'it is empty'}"
+        )
 
     lora.add(model, config, module_name, rngs=nnx.Rngs(0))
     for entry in chosen:
         einsum = einsums[entry.path]
         names = [f"{_PREFIX}{module}" for module in _modules(entry, einsum.w.shape)]
+        assert einsum.lora is not None
         for variable, part in ((einsum.lora.a, "A"), (einsum.lora.b, "B")):
             layers = [tensors[f"{name}.lora_{part}.weight"].T for name in names]
             whole = (np.stack(layers) if entry.stacked else layers[0]).reshape(variable.shape)
@@ -169,7 +172,9 @@ def _read(directory: Path) -> tuple[lora.LoRAConfig, dict[str, np.ndarray]]:
         raise ValueError(f"{directory}: no {CONFIG}; give a PEFT adapter directory")
     raw = read_json(directory / CONFIG)
     if raw.get("peft_type") != "LORA":
-        raise ValueError(f"{directory / CONFIG}: peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'")
+        raise ValueError(
+            f"{directory / CONFIG}: peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'"
+        )
     if used := [name for name, unused in _UNSUPPORTED.items() if raw.get(name) and raw[name] != unused]:
         raise ValueError(f"{directory / CONFIG}: {', '.join(used)} not supported")
     if not (directory / WEIGHTS).is_file():
@@ -179,7 +184,10 @@ def _read(directory: Path) -> tuple[lora.LoRAConfig, dict[str, np.ndarray]]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{directory / WEIGHTS}: damaged or truncated ({error}); fetch it again") from None
     # Which modules PEFT's list or regex meant shows in the tensors.
-    names = {re.sub(r".*\.layers\.\d+\.", "", name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0]) for name in tensors}
+    names = {
+        re.sub(r".*\.layers\.\d+\.", "", name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0])
+        for name in tensors
+    }
     try:
         config = lora.LoRAConfig(
             rank=int(raw["r"]),
@@ -200,6 +208,6 @@ def _modules(entry: Entry, shape: tuple[int, ...]) -> list[str]:
 def _beside(weight: nnx.Param, variable: nnx.Param, value: np.ndarray) -> jax.Array:
     """The value on the mesh that the weight is on."""
     placed = weight[...].sharding
-    if not isinstance(placed, NamedSharding):
+    if not isinstance(placed, NamedSharding) or not isinstance(placed.mesh, Mesh):
         return jnp.asarray(value)
     return jax.device_put(value, sharding.place(placed.mesh, variable.get_metadata("axes"), value.shape))

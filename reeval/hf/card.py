@@ -30,7 +30,7 @@ def model_card(
         base_name: of the base model; in the header only if it is a name on a hub (`owner/model`).
         adapter: whether the directory is a PEFT adapter rather than a merged checkpoint.
         license: of the weights, by the hub's short name.
-        rows: of the table of results, each from column to text or number; numbers get one decimal, whole ones none.
+        rows: of the table of results, each from column to text or number; fractions get one decimal.
         training: settings that a reader wants to see, from name to value.
         demonstration: whether the base is the embedded judge, which only shows that the pipeline works.
     """

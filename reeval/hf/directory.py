@@ -13,7 +13,7 @@ _MARKS = ("config.json", "adapter_config.json")
 
 @contextlib.contextmanager
 def appearing(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A new directory to fill, which takes the name `out` when the block ends well and is removed if it fails.
+    """A new directory to fill; it takes the name `out` when the block ends well and goes away if it fails.
 
     Args:
         overwrite: replace a model or adapter directory that is there.

@@ -1,8 +1,8 @@
 """One row of a model's name table: a tensor's name and axes here and in a Hugging Face file.
 
-A layout is written once and used in both directions: `(NH)D->DNH` says that the file holds [N*H, D] and we hold
-[D, N, H]. Parentheses group axes that the file has flattened into one. Stacked layers are one array here, with a
-leading layer axis that the layout leaves out, and a tensor for each layer in the file.
+A layout is written once and used in both directions: `(NH)D->DNH` says that the file holds [N*H, D] and we
+hold [D, N, H]. Parentheses group axes that the file has flattened into one. Stacked layers are one array
+here, with a leading layer axis that the layout leaves out, and a tensor for each layer in the file.
 """
 
 import dataclasses
@@ -83,7 +83,8 @@ class Entry:
         part = {letter: s.indices(size[letter])[:2] for letter, s in zip(self.letters, index, strict=True)}
         slices: list[slice] = []
         rest = dict.fromkeys(self.letters, slice(None))
-        for leading, *inner in self.groups:
+        for group in self.groups:
+            leading, inner = group[0], group[1:]
             # A flattened axis is read in one run, so only its leading letter can be cut in the file.
             run = math.prod(size[letter] for letter in inner)
             start, stop = part[leading]

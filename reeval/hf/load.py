@@ -38,11 +38,11 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None)
 
     Args:
         path: with config.json and one or more safetensors files in bfloat16, float16 or float32.
-        dtype: of the parameters; by default the one that the files have (if several, one that holds them all).
+        dtype: of the parameters; by default that of the files (if several, one that holds them all).
         mesh: to split the parameters over, see `reeval.sharding`; by default the first device has all.
     Raises:
-        ValueError: one line that names the file and what to do, if the directory is incomplete or damaged, holds
-            what the port cannot express, or its tensors are not those of its config (all of them are named).
+        ValueError: one line that names the file and what to do, if the directory is incomplete or damaged,
+            holds what the port cannot express, or its tensors are not those of its config (all are named).
     """
     checkpoint = open_checkpoint(path)
     weights, table = checkpoint.weights, checkpoint.table
@@ -53,7 +53,7 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None)
     def fill(path: Sequence[Any], variable: nnx.Variable) -> nnx.Variable:
         entry = table[".".join(map(str, path))]
         placed = sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
-        read = _reader(weights, entry, variable.shape, np.dtype(dtype))
+        read: Any = _reader(weights, entry, variable.shape, np.dtype(dtype))
         return variable.replace(jax.make_array_from_callback(variable.shape, placed, read))
 
     flat = nnx.to_flat_state(checkpoint.state)
@@ -105,7 +105,7 @@ def _check(
 def _reader(
     weights: Weights, entry: Entry, shape: tuple[int, ...], dtype: np.dtype
 ) -> Callable[[tuple[slice, ...]], np.ndarray]:
-    """From the part of a parameter that a device wants to that part, read once however many devices want it."""
+    """Gives the part of a parameter that a device wants, read once however many devices want it."""
     parts: dict[tuple[tuple[int, int, int], ...], np.ndarray] = {}
 
     def read(index: tuple[slice, ...]) -> np.ndarray:
@@ -125,7 +125,12 @@ def _reader(
 
 
 def _fill(
-    target: np.ndarray, weights: Weights, entry: Entry, name: str, index: tuple[slice, ...], shape: tuple[int, ...]
+    target: np.ndarray,
+    weights: Weights,
+    entry: Entry,
+    name: str,
+    index: tuple[slice, ...],
+    shape: tuple[int, ...],
 ) -> None:
     """Read into `target` the part `index` of one tensor, whose whole is `shape` in our axes."""
     axis = entry.letters.index(entry.groups[0][0])

@@ -37,7 +37,7 @@ def load_config(path: str | Path) -> Any:
     """The config dataclass of the port for a Hugging Face directory.
 
     Raises:
-        ValueError: one line, if it is no such directory, there is no port for it, or the port cannot express it.
+        ValueError: one line, if it is no such directory or no port of ours expresses its config.
     """
     return open_config(path)[1]
 
@@ -52,7 +52,9 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
         raise ValueError(f"{directory}: no {CONFIG}; is this a Hugging Face model directory?")
     raw = read_json(file)
     if (model_type := raw.get("model_type")) not in FAMILIES:
-        raise ValueError(f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}")
+        raise ValueError(
+            f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}"
+        )
     if raw.get("quantization_config"):
         raise ValueError(f"{file}: quantized weights are not supported; fetch the unquantized checkpoint")
     family = FAMILIES[model_type]
@@ -68,7 +70,7 @@ def family_of(model: Any) -> ModuleType:
 
 
 def module_name(path: str) -> str | None:
-    """From a projection's path in a model of ours (`layers.attn.q`) to its Hugging Face name (`self_attn.q_proj`)."""
+    """A projection's Hugging Face name (`self_attn.q_proj`) by its path here (`layers.attn.q`), or None."""
     for family in FAMILIES.values():
         for entry in family.TABLE:
             if entry.path == f"{path}.w":

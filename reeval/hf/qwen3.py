@@ -38,7 +38,10 @@ _LAYER = (
 # All of it, for a head that is not tied.
 TABLE = (
     Entry("embed.embedding", "model.embed_tokens.weight", "VD->VD"),
-    *(Entry(f"layers.{path}", f"model.layers.{{layer}}.{name}.weight", layout) for path, name, layout in _LAYER),
+    *(
+        Entry(f"layers.{path}", f"model.layers.{{layer}}.{name}.weight", layout)
+        for path, name, layout in _LAYER
+    ),
     Entry("final_norm.scale", "model.norm.weight", "D->D"),
     Entry("head.w", "lm_head.weight", "VD->DV"),
 )
@@ -61,7 +64,7 @@ def read_config(raw: Mapping[str, Any]) -> Qwen3Config:
     sizes = {name: raw.get(name, _SIZE_DEFAULTS.get(name)) for name in _SIZES}
     if sizes["num_key_value_heads"] is None:
         sizes["num_key_value_heads"] = sizes["num_attention_heads"]
-    # An old config.json has `rope_theta` and `rope_scaling`; since transformers 5 both are in `rope_parameters`.
+    # transformers 4 writes `rope_theta` and `rope_scaling`; transformers 5 puts both in `rope_parameters`.
     rope = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
     if not isinstance(rope, Mapping):
         raise ValueError(f"rope_parameters is no object: {rope!r}")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from reeval import lora
 from reeval.hf import tokenizer as tokenizer_files
 from reeval.hf.adapter import matrices
 from reeval.hf.directory import appearing
+from reeval.hf.layout import Entry
 from reeval.hf.load import open_checkpoint
 from reeval.hf.names import CONFIG, family_of, read_json
 from reeval.hf.weights import DTYPES, Tensor, write
@@ -34,8 +35,8 @@ def save_merged(
 ) -> None:
     """Write the base model with the adapter added to its weights; the directory appears whole or not at all.
 
-    Tensor after tensor goes from file to file: what has no adapter comes out bit for bit, the rest is summed in
-    float32 and rounded to the dtype of the file. No more than one tensor is held besides the adapter.
+    Tensor after tensor goes from file to file: what has no adapter comes out bit for bit, the rest is summed
+    in float32 and rounded to the dtype of the file. No more than one tensor is held besides the adapter.
 
     Args:
         base: the directory of the base model.
@@ -43,8 +44,8 @@ def save_merged(
         config: of the adapter.
         card: text of the model card.
     Raises:
-        ValueError: one line, if the base is damaged or no port of ours expresses it, the adapter does not fit it,
-            or `out` may not be written.
+        ValueError: one line, if the base is damaged or no port of ours expresses it, the adapter does not fit
+            it, or `out` may not be written.
     """
     base, out = Path(base), Path(out)
     checkpoint = open_checkpoint(base)
@@ -88,26 +89,35 @@ def save_model(
     """Write a model that was made here, in the dtype that it has, with its transformers tokenizer.
 
     Raises:
-        ValueError: if it has adapters (merge them first) or `out` may not be written.
+        ValueError: if it has adapters (merge them first), the tokenizer is another model's, or `out` may not
+            be written.
     """
     family = family_of(model)
     if any(einsum.lora is not None for _, einsum in lora.projections(model)):
         raise ValueError("the model has adapters: merge them first, or save them apart")
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"{len(tokenizer)} tokens, more than the model's vocabulary of {model.config.vocab_size}"
+        )
     table = {entry.path: entry for entry in family.table(model.config)}
     tensors: dict[str, Tensor] = {}
-    readers: dict[str, Callable[[], np.ndarray]] = {}
+    places: dict[str, tuple[Entry, jax.Array, Any]] = {}
     for path, variable in nnx.to_flat_state(nnx.state(model)):
         entry = table[".".join(map(str, path))]
         array = variable[...]
         for layer, name in enumerate(entry.names(array.shape)):
             tensors[name] = Tensor(Path(), entry.file_shape(array.shape), np.dtype(array.dtype))
-            part = (array, layer if entry.stacked else ...)
-            readers[name] = lambda entry=entry, part=part: entry.to_file(np.asarray(part[0][part[1]]))
+            places[name] = (entry, array, layer if entry.stacked else ...)
+
+    def read(name: str) -> np.ndarray:
+        entry, array, layer = places[name]
+        return entry.to_file(np.asarray(array[layer]))
+
     dtype = np.dtype(model.embed.embedding.dtype)
     assert dtype in DTYPES.values()
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     with appearing(out, overwrite=overwrite) as directory:
-        write(directory, dict(sorted(tensors.items())), lambda name: readers[name](), max_shard_bytes)
+        write(directory, dict(sorted(tensors.items())), read, max_shard_bytes)
         tokenizer.save_pretrained(directory)
         # Both names of the dtype: transformers 4 reads the first, 5 writes the second.
         described = family.write_config(model.config) | ids | {"torch_dtype": dtype.name, "dtype": dtype.name}

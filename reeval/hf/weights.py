@@ -1,7 +1,7 @@
-"""The tensors of a directory: one safetensors file, or several with an index, read and written piece by piece.
+"""The tensors of a directory, in one safetensors file or several with an index, read and written in pieces.
 
-No more than one tensor is ever held, and no file stays mapped after a read: what a process has mapped counts as its
-memory. Arrays of bfloat16 are NumPy arrays of the type that JAX brings (ml_dtypes).
+No more than one tensor is ever held, and no file stays mapped after a read: what a process has mapped counts
+as its memory. Arrays of bfloat16 are NumPy arrays of the type that JAX brings (ml_dtypes).
 """
 
 import json
@@ -41,7 +41,7 @@ class Weights(Mapping[str, Tensor]):
     """The tensors of a checkpoint directory by their names, in the order of the files.
 
     Raises:
-        ValueError: one line, if the directory has no safetensors, its index and files disagree, or a file is damaged.
+        ValueError: one line, if there are no safetensors, index and files disagree, or a file is damaged.
     """
 
     def __init__(self, directory: Path):
@@ -54,7 +54,9 @@ class Weights(Mapping[str, Tensor]):
             self._tensors |= found
         for name, file_name in ({} if index is None else index).items():
             if name not in self._tensors or self._tensors[name].file.name != file_name:
-                raise ValueError(f"{directory / INDEX}: {name} is not in {file_name} as it says; fetch both again")
+                raise ValueError(
+                    f"{directory / INDEX}: {name} is not in {file_name} as it says; fetch both again"
+                )
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -71,8 +73,10 @@ class Weights(Mapping[str, Tensor]):
             return file.get_slice(name)[slices] if slices else file.get_tensor(name)
 
 
-def write(directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray], max_bytes: int) -> None:
-    """Write tensors into one file, or into several of at most `max_bytes` with an index where one does not do.
+def write(
+    directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray], max_bytes: int
+) -> None:
+    """Write tensors into one file or, where they do not fit, several of at most `max_bytes` with an index.
 
     Args:
         tensors: name to shape and dtype, in the order to write; `file` is not looked at.
@@ -100,8 +104,8 @@ def write(directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], 
 
 
 def _write_file(file: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray]) -> None:
-    # The library's own writer wants all tensors of the file in memory. The format: the length of the header, the
-    # header in JSON padded to 8 bytes, the tensors without gaps.
+    # The library's own writer wants all tensors of the file in memory. The format: the length of the header,
+    # the header in JSON padded to 8 bytes, the tensors without gaps.
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, tensor in tensors.items():
@@ -132,11 +136,15 @@ def _index(directory: Path) -> dict[str, str] | None:
         if not all(isinstance(name, str) for name in weight_map.values()):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{file}: not an index of safetensors files (no weight_map); fetch it again") from None
+        raise ValueError(
+            f"{file}: not an index of safetensors files (no weight_map); fetch it again"
+        ) from None
     for name in weight_map.values():
         # A name with a directory in it could point anywhere on this machine.
         if name != os.path.basename(name) or not name.endswith(".safetensors"):
-            raise ValueError(f"{file}: names {name!r}, which is no safetensors file of this directory; refused")
+            raise ValueError(
+                f"{file}: names {name!r}, which is no safetensors file of this directory; refused"
+            )
     return weight_map
 
 
@@ -144,7 +152,9 @@ def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
     if index is not None:
         files = [directory / name for name in sorted(set(index.values()))]
         if missing := [file.name for file in files if not file.is_file()]:
-            raise ValueError(f"{directory / INDEX}: names {', '.join(missing)}, not in the directory; fetch the rest")
+            raise ValueError(
+                f"{directory / INDEX}: names {', '.join(missing)}, not in the directory; fetch the rest"
+            )
         return files
     if (directory / SINGLE).is_file():
         return [directory / SINGLE]
@@ -152,7 +162,9 @@ def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
     if files := sorted(directory.glob("*.safetensors")):
         return files
     if any(any(directory.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")):
-        raise ValueError(f"{directory}: only pickled weights, which can run code and are refused; convert to safetensors")
+        raise ValueError(
+            f"{directory}: only pickled weights, which can run code and are refused; convert to safetensors"
+        )
     raise ValueError(f"{directory}: no safetensors file; fetch {SINGLE} or the files that {INDEX} names")
 
 

@@ -84,7 +84,10 @@ def test_transformers_understands_the_same(tmp_path, fields):
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported, only 'silu'"),
         ({"attention_bias": True}, "attention_bias is not supported"),
         ({"use_sliding_window": True, "sliding_window": 4096}, "sliding-window attention is not supported"),
-        ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window attention is not supported"),
+        (
+            {"layer_types": ["full_attention", "sliding_attention"]},
+            "sliding-window attention is not supported",
+        ),
     ],
 )
 def test_what_cannot_be_expressed_is_refused_with_the_file(tmp_path, fields, message):
@@ -95,8 +98,12 @@ def test_what_cannot_be_expressed_is_refused_with_the_file(tmp_path, fields, mes
 
 
 def test_all_problems_are_named_at_once():
-    with pytest.raises(ValueError, match=r"vocab_size is missing; .*head_dim.*; attention_bias is not supported"):
-        qwen3.read_config({n: v for n, v in PLAIN.items() if n != "vocab_size"} | {"head_dim": -2, "attention_bias": True})
+    with pytest.raises(
+        ValueError, match=r"vocab_size is missing; .*head_dim.*; attention_bias is not supported"
+    ):
+        qwen3.read_config(
+            {n: v for n, v in PLAIN.items() if n != "vocab_size"} | {"head_dim": -2, "attention_bias": True}
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES)

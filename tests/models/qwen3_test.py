@@ -86,7 +86,9 @@ def test_logits_are_those_of_transformers_with_left_padding_and_without(shape, f
     positions = torch.tensor(np.maximum(np.cumsum(mask, 1) - 1, 0))
     with torch.no_grad():
         reference = theirs(torch.tensor(ids)).logits.numpy()
-        padded = theirs(torch.tensor(ids), attention_mask=torch.tensor(mask), position_ids=positions).logits.numpy()
+        padded = theirs(
+            torch.tensor(ids), attention_mask=torch.tensor(mask), position_ids=positions
+        ).logits.numpy()
     assert relative(forward(ids), reference) < TOLERANCE
     assert relative(forward(ids, mask)[mask == 1], padded[mask == 1]) < TOLERANCE
 
@@ -159,7 +161,7 @@ def test_packed_sequences_do_not_see_each_other(small):
 
 
 def test_cached_decode_is_the_full_forward_pass(small):
-    """Two rows of different lengths: prefilled together with padding, then token by token, then several at once."""
+    """Two rows of different lengths: prefilled together with padding, then by one token, then by several."""
     raw, model, forward = small
     graph, state = nnx.split(model)
 
@@ -228,7 +230,9 @@ def test_the_real_8b_shape_traces_without_memory(dtype):
     assert sum(sizes) == 8_190_735_360
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(dtype)}
 
-    logits = jax.eval_shape(lambda s, ids: nnx.merge(graph, s)(ids), state, jax.ShapeDtypeStruct((2, 640), jnp.int32))
+    logits = jax.eval_shape(
+        lambda s, ids: nnx.merge(graph, s)(ids), state, jax.ShapeDtypeStruct((2, 640), jnp.int32)
+    )
     assert (logits.shape, logits.dtype) == ((2, 640, 151936), jnp.float32)
 
     def decode(state, ids, positions):

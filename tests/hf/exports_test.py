@@ -1,0 +1,424 @@
+"""Directories out: what transformers, PEFT and we read back, and that they appear whole or not at all."""
+
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+import random_qwen3
+from flax import nnx
+from random_qwen3 import SHAPES, relative
+from safetensors.numpy import load_file
+
+from reeval import hf, lora, sharding
+
+TOLERANCE = 2e-5
+SHAPE = "ratio4-untied-v5"
+LORA = lora.LoRAConfig(rank=3, alpha=7.0)
+
+
+def adapted(directory, config=LORA, *, seed=3, mesh=None):
+    """The model of a directory with an adapter that does something, and the adapter by path."""
+    model = hf.load_model(directory, mesh=mesh)
+    lora.add(model, config, hf.module_name, rngs=nnx.Rngs(seed))
+    noise = np.random.default_rng(seed)
+    for _, einsum in lora.projections(model):
+        if einsum.lora is not None:
+            einsum.lora.b[...] = jnp.asarray(noise.normal(size=einsum.lora.b.shape) * 0.2, jnp.float32)
+    return model, lora.take_apart(model)[1]
+
+
+def all_tensors(directory):
+    return {name: t for file in directory.glob("model*.safetensors") for name, t in load_file(file).items()}
+
+
+def logits(model, ids):
+    graph, state = nnx.split(model)
+    return np.asarray(jax.jit(lambda state: nnx.merge(graph, state)(jnp.asarray(ids)))(state))
+
+
+def greedy(model, ids, new):
+    """By full forward passes over a fixed length: slow and simple."""
+    graph, state = nnx.split(model)
+    forward = jax.jit(lambda state, ids: nnx.merge(graph, state)(ids))
+    ids, at = np.pad(ids, ((0, 0), (0, new))), ids.shape[1]
+    for n in range(at, at + new):
+        ids[:, n] = np.asarray(forward(state, jnp.asarray(ids)))[:, n - 1].argmax(-1)
+    return ids[:, at:]
+
+
+@pytest.mark.parametrize(
+    ("shape", "config"),
+    [
+        (SHAPE, lora.LoRAConfig(rank=3, alpha=1.0, targets=r".*")),
+        ("ratio3-tied-v5", lora.LoRAConfig(rank=4, alpha=2.0, rslora=True, targets=r"self_attn\.[qo]_proj")),
+    ],
+)
+def test_exports_loaded_by_transformers_and_peft(tmp_path, shape, config):
+    torch = pytest.importorskip("torch")
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    base = random_qwen3.checkpoint(tmp_path / "base", shape)
+    model, adapter = adapted(base, config)
+    hf.save_merged(tmp_path / "merged", base, adapter, config, max_shard_bytes=20_000)
+    hf.save_adapter(tmp_path / "adapter", base, adapter, config)
+    ids = random_qwen3.tokens(SHAPES[shape], 2, 21)
+    applied, plain = logits(model, ids), logits(hf.load_model(base), ids)
+    assert relative(plain, applied) > 0.01, "the adapter does nothing"
+    ours = greedy(model, ids, 24)
+
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="float32").eval()
+    bare = AutoModelForCausalLM.from_pretrained(base, dtype="float32").eval()
+    with_adapter = peft.PeftModel.from_pretrained(bare, tmp_path / "adapter").eval()
+    for theirs in (merged, with_adapter):
+        with torch.no_grad():
+            assert relative(theirs(torch.tensor(ids)).logits.numpy(), applied) < TOLERANCE
+        made = theirs.generate(
+            input_ids=torch.tensor(ids),
+            attention_mask=torch.ones(ids.shape, dtype=torch.int64),
+            do_sample=False,
+            max_new_tokens=24,
+            min_new_tokens=24,
+            pad_token_id=0,
+        )
+        assert made[:, ids.shape[1] :].tolist() == ours.tolist()
+
+
+@pytest.mark.parametrize("shape", [SHAPE, "ratio3-tied-v5"])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("limit", [10**9, 30_000])
+def test_a_merged_directory_reads_back_as_the_merged_model(tmp_path, shape, dtype, limit):
+    base = random_qwen3.checkpoint(tmp_path / "base", shape, dtype=dtype, files=2)
+    config = lora.LoRAConfig(rank=3, alpha=7.0, targets=r"self_attn\.(q|o)_proj|mlp\.(up|down)_proj")
+    model, adapter = adapted(base, config)
+    hf.save_merged(tmp_path / "out", base, adapter, config, max_shard_bytes=limit)
+
+    before, after = all_tensors(base), all_tensors(tmp_path / "out")
+    assert after.keys() == before.keys()
+    touched = {name for name in before if any(f"{m}_proj." in name for m in ("q", "o", "up", "down"))}
+    for name in before:
+        assert after[name].dtype == before[name].dtype
+        assert (after[name].tobytes() == before[name].tobytes()) == (name not in touched), name
+
+    lora.merge(model)
+    reloaded = hf.load_model(tmp_path / "out")
+    for (path, ours), (_, theirs) in zip(
+        *(nnx.to_flat_state(nnx.state(m)) for m in (model, reloaded)), strict=True
+    ):
+        # Both sum in float32, in an order of their own: the last bit may differ.
+        step = 1e-6 if dtype == np.float32 else 2**-8
+        np.testing.assert_allclose(
+            *(np.asarray(v[...], np.float32) for v in (ours, theirs)), rtol=step, atol=1e-6
+        )
+        assert np.mean(np.asarray(ours[...] != theirs[...])) < (1 if dtype == np.float32 else 1e-3), path
+
+
+def test_files_are_as_large_as_asked_and_the_index_is_right(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    hf.save_merged(tmp_path / "out", base, max_shard_bytes=30_000)
+    files = sorted(tmp_path.glob("out/model-*.safetensors"))
+    index = json.loads((tmp_path / "out/model.safetensors.index.json").read_text())
+    assert [file.name for file in files] == [
+        f"model-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)
+    ]
+    assert len(files) > 2
+    held = {file.name: load_file(file) for file in files}
+    assert all(sum(t.nbytes for t in tensors.values()) <= 30_000 for tensors in held.values())
+    assert index["weight_map"] == {name: file for file, tensors in held.items() for name in tensors}
+    assert index["metadata"]["total_size"] == sum(t.nbytes for ts in held.values() for t in ts.values())
+    assert not (tmp_path / "out/model.safetensors").exists()
+
+    hf.save_merged(tmp_path / "one", base)
+    assert [file.name for file in tmp_path.glob("one/*safetensors*")] == ["model.safetensors"]
+    hf.save_merged(tmp_path / "each", base, max_shard_bytes=1)
+    assert len(list(tmp_path.glob("each/*.safetensors"))) == len(all_tensors(base))
+
+
+def test_config_tokenizer_and_licence_come_along_and_decoding_is_greedy(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    (base / "config.json").write_text(json.dumps(SHAPES[SHAPE] | {"eos_token_id": 5}, indent=7))
+    sampled = {"do_sample": True, "temperature": 0.6, "top_k": 20, "eos_token_id": [5, 6], "pad_token_id": 0}
+    (base / "generation_config.json").write_text(json.dumps(sampled))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE", "merges.txt"):
+        (base / name).write_text(name)
+    (base / "README.md").write_text("of the base")
+    (base / "run.py").write_text("not to be copied")
+    hf.save_merged(tmp_path / "out", base, card="of the judge")
+    out = {
+        file.name: file.read_bytes() for file in (tmp_path / "out").iterdir() if file.suffix != ".safetensors"
+    }
+    generation = json.loads(out.pop("generation_config.json"))
+    assert generation == {"do_sample": False, "eos_token_id": [5, 6], "pad_token_id": 0}
+    assert out.pop("README.md") == b"of the judge"
+    kept = (
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "LICENSE",
+        "merges.txt",
+    )
+    assert out == {name: (base / name).read_bytes() for name in kept}
+
+    (base / "generation_config.json").unlink()
+    hf.save_merged(tmp_path / "plain", base)
+    assert json.loads((tmp_path / "plain/generation_config.json").read_text()) == {
+        "do_sample": False,
+        "eos_token_id": 5,
+    }
+
+
+def test_a_model_made_here_is_saved_with_its_tokenizer(tmp_path, small_tokenizer):
+    raw = SHAPES[SHAPE]
+    model = hf.load_model(random_qwen3.checkpoint(tmp_path / "base", SHAPE), dtype="bfloat16")
+    hf.save_model(tmp_path / "out", model, small_tokenizer, card="card", max_shard_bytes=50_000)
+    reloaded = hf.load_model(tmp_path / "out")
+    assert reloaded.config == model.config
+    jax.tree.map(
+        np.testing.assert_array_equal, *(jax.tree.map(np.asarray, nnx.state(m)) for m in (model, reloaded))
+    )
+    assert hf.load_tokenizer(tmp_path / "out").get_vocab() == small_tokenizer.get_vocab()
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["eos_token_id"] == small_tokenizer.eos_token_id
+    assert config["dtype"] == "bfloat16"
+    original = {name: t.astype(ml_dtypes.bfloat16) for name, t in random_qwen3.tensors(raw).items()}
+    written = all_tensors(tmp_path / "out")
+    assert written.keys() == original.keys()
+    assert all(np.array_equal(written[name], original[name]) for name in original)
+
+    lora.add(model, LORA, hf.module_name, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="merge them first"):
+        hf.save_model(tmp_path / "again", model, small_tokenizer)
+    small_tokenizer.add_tokens([f"word{n}" for n in range(raw["vocab_size"])])
+    with pytest.raises(ValueError, match="more than the model's vocabulary of 68"):
+        hf.save_model(tmp_path / "again", reloaded, small_tokenizer)
+
+
+def test_transformers_reads_a_model_made_here(tmp_path, small_tokenizer):
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM
+
+    model = hf.load_model(random_qwen3.checkpoint(tmp_path / "base", "ratio3-tied-v5"))
+    hf.save_model(tmp_path / "out", model, small_tokenizer)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    assert theirs.dtype == torch.float32
+    ids = random_qwen3.tokens(SHAPES["ratio3-tied-v5"], 2, 21)
+    with torch.no_grad():
+        assert relative(theirs(torch.tensor(ids)).logits.numpy(), logits(model, ids)) < TOLERANCE
+
+
+# Adapters.
+
+
+@pytest.mark.parametrize("mesh", [None, (2, 2, 2)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        LORA,
+        lora.LoRAConfig(rank=2, alpha=0.5, rslora=True, dropout=0.1, targets=r"mlp\.down_proj|lm_head"),
+    ],
+)
+def test_an_adapter_reads_back(tmp_path, config, mesh):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    _, adapter = adapted(base, config)
+    hf.save_adapter(tmp_path / "out", base, adapter, config, base_name="owner/model", card="card")
+    model = hf.load_model(base, mesh=mesh and sharding.make_mesh(mesh))
+    found = hf.load_adapter(tmp_path / "out", model)
+    assert (found.rank, found.alpha, found.rslora, found.dropout) == (
+        config.rank,
+        config.alpha,
+        config.rslora,
+        config.dropout,
+    )
+    _, again, base_state = lora.take_apart(model)
+    assert again.keys() == adapter.keys()
+    for name, leaf in again.items():
+        np.testing.assert_array_equal(np.asarray(leaf), np.asarray(adapter[name]), err_msg=name)
+        if mesh is not None:
+            assert leaf.sharding.mesh == jax.tree.leaves(base_state)[0].sharding.mesh
+    assert (tmp_path / "out/README.md").read_text() == "card"
+    written = json.loads((tmp_path / "out/adapter_config.json").read_text())
+    assert written["base_model_name_or_path"] == "owner/model"
+
+
+def test_peft_names_shapes_and_dtype(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE, dtype=ml_dtypes.bfloat16)
+    config = lora.LoRAConfig(rank=3, targets=r"self_attn\.[ko]_proj")
+    _, adapter = adapted(base, config)
+    hf.save_adapter(tmp_path / "out", base, adapter, config)
+    found = load_file(tmp_path / "out/adapter_model.safetensors")
+    layer = "base_model.model.model.layers.1.self_attn"
+    assert {name: t.shape for name, t in found.items() if ".layers.1." in name} == {
+        f"{layer}.k_proj.lora_A.weight": (3, 32),
+        f"{layer}.k_proj.lora_B.weight": (12, 3),
+        f"{layer}.o_proj.lora_A.weight": (3, 48),
+        f"{layer}.o_proj.lora_B.weight": (32, 3),
+    }
+    assert {t.dtype for t in found.values()} == {np.dtype("float32")}
+    written = json.loads((tmp_path / "out/adapter_config.json").read_text())
+    assert written["target_modules"] == ["k_proj", "o_proj"]
+    assert (written["r"], written["lora_alpha"], written["task_type"]) == (3, 32, "CAUSAL_LM")
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("targets", [["q_proj", "down_proj"], r".*\.(k|o|gate)_proj"])
+def test_an_adapter_made_by_peft_gives_its_logits(tmp_path, rslora, targets):
+    torch = pytest.importorskip("torch")
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    torch.manual_seed(0)
+    bare = AutoModelForCausalLM.from_pretrained(base, dtype="float32")
+    theirs = peft.get_peft_model(
+        bare,
+        peft.LoraConfig(
+            r=5,
+            lora_alpha=3,
+            use_rslora=rslora,
+            target_modules=targets,
+            init_lora_weights=False,
+            task_type="CAUSAL_LM",
+        ),
+    ).eval()
+    theirs.save_pretrained(tmp_path / "adapter")
+    model = hf.load_model(base)
+    config = hf.load_adapter(tmp_path / "adapter", model)
+    assert (config.rank, config.alpha, config.rslora) == (5, 3.0, rslora)
+    ids = random_qwen3.tokens(SHAPES[SHAPE], 2, 21)
+    with torch.no_grad():
+        assert relative(logits(model, ids), theirs(torch.tensor(ids)).logits.numpy()) < TOLERANCE
+
+
+@pytest.fixture
+def saved_adapter(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    _, adapter = adapted(base)
+    hf.save_adapter(tmp_path / "adapter", base, adapter, LORA)
+    return base, tmp_path / "adapter"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"peft_type": "LOHA"}, "peft_type 'LOHA' is not supported"),
+        ({"use_dora": True}, "use_dora not supported"),
+        ({"bias": "all", "modules_to_save": ["lm_head"]}, "bias, modules_to_save not supported"),
+        ({"rank_pattern": {"q_proj": 4}}, "rank_pattern not supported"),
+        ({"r": None}, "not a LoRA config"),
+        ({"r": 4}, "misshapen .*q_proj.lora_A.weight"),
+    ],
+)
+def test_adapters_that_cannot_be_expressed_are_refused(saved_adapter, fields, message):
+    base, directory = saved_adapter
+    file = directory / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    with pytest.raises(ValueError, match=message) as caught:
+        hf.load_adapter(directory, hf.load_model(base))
+    assert "\n" not in str(caught.value)
+
+
+def test_adapter_of_another_model_is_refused_with_all_names(saved_adapter, tmp_path):
+    _, directory = saved_adapter
+    other = random_qwen3.checkpoint(tmp_path / "other", "ratio4-tied-v4")
+    with pytest.raises(ValueError, match=r"missing .*layers.3.*misshapen .*layers.0") as caught:
+        hf.load_adapter(directory, hf.load_model(other))
+    assert str(caught.value).startswith(str(directory))
+    _, adapter = adapted(tmp_path / "base")
+    with pytest.raises(ValueError, match=r"made for another model: model.layers.0.self_attn"):
+        hf.save_merged(tmp_path / "out", other, adapter, LORA)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("adapter_config.json", "no adapter_config.json"),
+        ("adapter_model.safetensors", "no adapter_model.safetensors"),
+    ],
+)
+def test_incomplete_adapter_directory(saved_adapter, name, message):
+    base, directory = saved_adapter
+    (directory / name).unlink()
+    with pytest.raises(ValueError, match=message):
+        hf.load_adapter(directory, hf.load_model(base))
+
+
+def test_truncated_adapter(saved_adapter):
+    base, directory = saved_adapter
+    file = directory / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ValueError, match="damaged or truncated"):
+        hf.load_adapter(directory, hf.load_model(base))
+
+
+# Whole or not at all.
+
+
+def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    plain, count = hf.weights.Weights.read, []
+
+    def read(self, name, slices=()):
+        count.append(name)
+        if len(count) == 9:
+            raise OSError("no space left on device")
+        return plain(self, name, slices)
+
+    monkeypatch.setattr(hf.weights.Weights, "read", read)
+    with pytest.raises(OSError, match="no space"):
+        hf.save_merged(tmp_path / "new" / "out", base)
+    assert list((tmp_path / "new").iterdir()) == []
+
+    monkeypatch.undo()
+    hf.save_merged(tmp_path / "out", base)
+    held = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    count.clear()
+    monkeypatch.setattr(hf.weights.Weights, "read", read)
+    with pytest.raises(OSError, match="no space"):
+        hf.save_merged(tmp_path / "out", base, overwrite=True)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == held
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "new", "out"]
+
+
+def test_what_is_there_is_kept_unless_asked(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    out = tmp_path / "out"
+    out.mkdir()
+    hf.save_merged(out, base)  # empty: fine
+    (out / "note").write_text("mine")
+    with pytest.raises(ValueError, match="not empty; give another directory or ask to overwrite it"):
+        hf.save_merged(out, base)
+    hf.save_merged(out, base, overwrite=True)
+    assert not (out / "note").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "letters").write_text("dear")
+    with pytest.raises(ValueError, match="not a model directory; it is not overwritten"):
+        hf.save_merged(home, base, overwrite=True)
+    with pytest.raises(ValueError, match="is a file"):
+        hf.save_merged(home / "letters", base)
+    with pytest.raises(ValueError, match="base model's own directory"):
+        hf.save_merged(tmp_path / "x" / ".." / "base", base, overwrite=True)
+
+
+def test_the_directory_has_the_usual_permissions(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    hf.save_merged(tmp_path / "out", base)
+    (tmp_path / "usual").mkdir()
+    assert os.stat(tmp_path / "out").st_mode == os.stat(tmp_path / "usual").st_mode
+
+
+def test_damaged_base_leaves_nothing(tmp_path):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    file = base / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="damaged or truncated"):
+        hf.save_merged(tmp_path / "out", base)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
