@@ -1,0 +1,157 @@
+"""Packed batches: whole conversations, each once an epoch, in an order that can be taken up anywhere."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import random_judge
+
+from reeval import hf
+from reeval.data import batches
+from reeval.data.conversation import Conversation, Example
+from reeval.prompts import MODES
+
+LENGTH = 384
+OPTIONS = {"length": LENGTH, "rows": 4, "two_pass_share": 0.25, "seed": 3}
+Batch = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def conversation(tmp_path_factory: pytest.TempPathFactory) -> Conversation:
+    return Conversation(hf.load_tokenizer(random_judge.write_judge(tmp_path_factory.mktemp("judge"))), "compact-1")
+
+
+@pytest.fixture(scope="module")
+def examples(conversation: Conversation) -> list[dict[str, Example]]:
+    return batches.training_examples(conversation, random_judge.pairs(90), length=LENGTH, severity_weight=5.0)
+
+
+def stream(examples: list[dict[str, Example]], **changes: object) -> Iterator[Batch]:
+    return iter(batches.packed(examples, **(OPTIONS | changes)))
+
+
+def conversations(batch: Batch) -> Iterator[Batch]:
+    """The packed conversations of a batch, one by one."""
+    for row in range(len(batch["segments"])):
+        segments = batch["segments"][row]
+        for segment in range(1, segments.max() + 1):
+            (at,) = np.nonzero(segments == segment)
+            assert at.size and np.array_equal(at, np.arange(at[0], at[-1] + 1)), "a segment is torn"
+            yield {name: value[row, at] for name, value in batch.items()}
+
+
+def names(examples: list[dict[str, Example]]) -> dict[bytes, tuple[int, str]]:
+    """From the bytes of a conversation's inputs to its pair and mode."""
+    found = {pair[mode].tokens[:-1].tobytes(): (i, mode) for i, pair in enumerate(examples) for mode in MODES}
+    assert len(found) == len(MODES) * len(examples)
+    return found
+
+
+def test_a_batch_holds_whole_conversations_and_nothing_else(examples: list[dict[str, Example]]) -> None:
+    known = names(examples)
+    for batch in islice(stream(examples), 20):
+        assert {name: value.shape for name, value in batch.items()} == dict.fromkeys(
+            ("tokens", "targets", "weights", "segments", "positions"), (4, LENGTH)
+        )
+        assert {str(value.dtype) for name, value in batch.items() if name != "weights"} == {"int32"}
+        assert batch["weights"].dtype == np.float32
+        assert not batch["weights"][batch["segments"] == 0].any(), "padding is learned"
+        for part in conversations(batch):
+            pair, mode = known[part["tokens"].tobytes()]
+            example = examples[pair][mode]
+            np.testing.assert_array_equal(part["targets"], example.tokens[1:])
+            np.testing.assert_array_equal(part["weights"], example.weights[1:])
+            np.testing.assert_array_equal(part["positions"], np.arange(len(example.tokens) - 1))
+
+
+def test_an_epoch_shows_each_pair_once_and_epochs_differ(examples: list[dict[str, Example]]) -> None:
+    known = names(examples)
+    seen: Counter[int] = Counter()
+    ahead = set()
+    # After so many rows the packer begins anew: what it has given is then all that it has taken in.
+    for number, batch in enumerate(islice(stream(examples, rows=batches._PACKING_BINS), 12), start=1):
+        seen.update(known[part["tokens"].tobytes()][0] for part in conversations(batch))
+        counts = [seen[i] for i in range(len(examples))]
+        assert max(counts) - min(counts) <= 1, f"after {number} batches some pairs have been seen twice more"
+        ahead.add(frozenset(i for i, count in enumerate(counts) if count == max(counts)))
+    assert min(counts) >= 5 and len(ahead) == 12
+
+
+def test_the_shares_of_padding_and_modes(examples: list[dict[str, Example]]) -> None:
+    known = names(examples)
+    drawn: Counter[str] = Counter()
+    padding = []
+    for batch in islice(stream(examples), 160):
+        padding.append(np.mean(batch["segments"] == 0))
+        drawn.update(known[part["tokens"].tobytes()][1] for part in conversations(batch))
+    n = drawn.total()
+    assert np.mean(padding) < 0.15  # conversations are a fifth to a third of a row here
+    assert abs(drawn["two_pass"] / n - 0.25) < 4 * (0.25 * 0.75 / n) ** 0.5  # four standard deviations
+    for share, mode in ((0.0, "one_pass"), (1.0, "two_pass")):
+        batch = next(stream(examples, two_pass_share=share))
+        assert {known[part["tokens"].tobytes()][1] for part in conversations(batch)} == {mode}
+
+
+def test_a_pair_meets_both_modes_in_time(examples: list[dict[str, Example]]) -> None:
+    known = names(examples)
+    met = {
+        known[part["tokens"].tobytes()]
+        for batch in islice(stream(examples[:8], two_pass_share=0.5), 40)
+        for part in conversations(batch)
+    }
+    assert len(met) == 16
+
+
+@pytest.mark.parametrize("taken", [0, 7, 8, 13])
+def test_a_restored_stream_goes_on_with_the_same_batches(examples: list[dict[str, Example]], taken: int) -> None:
+    unbroken = stream(examples)
+    for _ in range(taken):
+        next(unbroken)
+    state = unbroken.get_state()
+    expected = list(islice(unbroken, 12))
+    again = stream(examples)
+    next(again)
+    again.set_state(state)
+    for one, other in zip(expected, islice(again, 12), strict=True):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name])
+
+
+def test_processes_share_out_each_epoch() -> None:
+    # Conversations of one length, one a row: what the packer gives at once is then an epoch of each of 3 processes.
+    bins = batches._PACKING_BINS
+    one = [Example(np.full(LENGTH + 1, i, np.int32), np.ones(LENGTH + 1, np.float32)) for i in range(3 * bins)]
+    streams = [
+        stream([dict.fromkeys(MODES, example) for example in one], rows=bins, process=process, processes=3)
+        for process in range(3)
+    ]
+    orders = []
+    for _ in range(3):
+        shares = [next(part)["tokens"][:, 0].tolist() for part in streams]
+        assert sorted(sum(shares, [])) == list(range(3 * bins))
+        orders.append(tuple(frozenset(share) for share in shares))
+    assert len(set(orders)) == 3, "every epoch deals the same pairs to the same process"
+
+
+def test_another_seed_gives_another_order(examples: list[dict[str, Example]]) -> None:
+    one, same, other = (next(stream(examples, seed=seed))["tokens"] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_pairs_that_are_too_long_are_named_and_never_cut(conversation: Conversation) -> None:
+    pairs = random_judge.pairs(8)
+    longest = [max(len(conversation.example(mode, pair).tokens) - 1 for mode in MODES) for pair in pairs]
+    limit = sorted(longest)[-3]
+    fit = batches.training_examples(conversation, pairs, length=max(longest), severity_weight=1.0)
+    assert max(len(e[mode].tokens) - 1 for e in fit for mode in MODES) == max(longest)
+    with pytest.raises(ValueError) as caught:
+        batches.training_examples(conversation, pairs, length=limit, severity_weight=1.0)
+    message = str(caught.value)
+    assert f"2 of 8 pairs do not fit into data.sequence_length={limit}" in message
+    assert f"raise it to {max(longest)}" in message
+    for pair, length in zip(pairs, longest, strict=True):
+        assert (f"{pair.pair_id} ({length} tokens)" in message) == (length > limit)
