@@ -1,4 +1,4 @@
-"""`reeval train / eval / export`: flags to arguments, nothing else."""
+"""`reeval train / eval / export / plan`: flags to arguments, nothing else."""
 
 import difflib
 import runpy
@@ -14,13 +14,16 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval train   --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   fine-tune a judge; resumes
   reeval eval    --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   D and R, both modes; resumes
   reeval export  --workdir=DIR --out=DIR [--format=merged|adapter]        a Hugging Face or PEFT directory
+  reeval plan    --config=FILE --topology=v5e:2x4                         memory a chip on TPUs not at hand
 
 `reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error."""
 
 
 def train(argv: Sequence[str]) -> None:
     """Fine-tune a judge with LoRA."""
-    values = _with_config(argv, train)
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
+    _with_config(argv, train, values)
     from reeval.train.loop import train as run
 
     run(values.config, values.workdir)
@@ -28,7 +31,9 @@ def train(argv: Sequence[str]) -> None:
 
 def evaluate(argv: Sequence[str]) -> None:
     """Judge the benchmark pairs with the base and the fine-tuned judge."""
-    values = _with_config(argv, evaluate)
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
+    _with_config(argv, evaluate, values)
     from reeval.evaluate.evaluation import evaluate as run
 
     run(values.config, values.workdir)
@@ -46,7 +51,22 @@ def export(argv: Sequence[str]) -> None:
     run(values.workdir, values.out, values.format)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"train": train, "eval": evaluate, "export": export}
+def plan(argv: Sequence[str]) -> None:
+    """Compile a config's training step for a TPU topology, and say what memory it takes; needs no TPU."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("topology", None, "Such as v5e:2x4.", required=True, flag_values=values)
+    _with_config(argv, plan, values)
+    from reeval.plan import plan as run
+
+    run(values.config, values.topology)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train,
+    "eval": evaluate,
+    "export": export,
+    "plan": plan,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,17 +99,14 @@ class Help(Exception):
     """Carries a command's help text to `main`."""
 
 
-def _with_config(argv: Sequence[str], command: Callable[..., None]) -> flags.FlagValues:
-    values = flags.FlagValues()
+def _with_config(argv: Sequence[str], command: Callable[..., None], values: flags.FlagValues) -> None:
     config_flags.DEFINE_config_file("config", None, "A file of configs/.", flag_values=values)
-    flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
     paths = [argument.partition("=")[2] for argument in argv if argument.startswith("--config=")]
     for path in paths:
         _check_overrides(path, argv)
     _parse(values, argv, command)
     if not paths:
         raise ValueError("flag --config is missing, e.g. --config=configs/tiny.py")
-    return values
 
 
 def _check_overrides(path: str, argv: Sequence[str]) -> None:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from flax import nnx
 from ml_collections import ConfigDict
 
 from reeval import hf, lora, sharding, verdicts
-from reeval.models import PORTS
 from reeval.run import Run, base_directory, lora_config, recorded_config
 from reeval.train.checkpoint import Checkpoints
+from reeval.train.real_size import abstract_judge
 
 _COLUMNS = {"D": "D", "R": "R", "R without identical pairs": "R_without_identical"}
 
@@ -55,15 +54,7 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
 
 def _abstract_adapter(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of the adapter, on one device, without a model in memory."""
-    shape = hf.load_config(base_directory(config))
-    port = next(port for kind, port in PORTS.values() if isinstance(shape, kind))
-
-    def make() -> nnx.Module:
-        model = port(shape, rngs=nnx.Rngs(0))
-        lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
-        return model
-
-    _, adapter, _ = lora.take_apart(nnx.eval_shape(make))
+    _, adapter, _ = lora.take_apart(abstract_judge(config))
     whole = sharding.replicated(sharding.single_device_mesh())
     return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole) for name, x in adapter.items()}
 

@@ -18,7 +18,7 @@ from reeval.models import remat
 from reeval.progress import progress
 from reeval.run import Run, add_adapters, load_base
 from reeval.train.checkpoint import Checkpoints
-from reeval.train.step import StepOptions, TrainState, init_state, make_optimizer, make_train_step, state_placement
+from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
 
 
 def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> TrainState:
@@ -64,22 +64,10 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     )
 
     # The step.
-    tx, schedule = make_optimizer(
-        learning_rate=c.learning_rate,
-        warmup_steps=c.warmup_steps,
-        steps=c.steps,
-        final_learning_rate=c.final_learning_rate,
-        clip_norm=c.clip_norm,
-        weight_decay=c.weight_decay,
-        b1=c.b1,
-        b2=c.b2,
-    )
+    tx, schedule = optimizer_of(c)
     placement = state_placement(mesh, tx, adapter, jax.tree.map(lambda x: x.sharding, adapter))
     state = init_state(tx, adapter, placement)
-    options = StepOptions(
-        seed=c.seed, remat=c.remat, loss_chunk=c.loss_chunk or config.data.sequence_length, dropout=config.lora.dropout > 0
-    )
-    step_fn = make_train_step(parts, tx, schedule, mesh, placement, options)
+    step_fn = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
 
     # The checkpoints: go on where the last one stands.
     checkpoints = Checkpoints(run.checkpoints)

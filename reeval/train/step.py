@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from reeval import sharding
 from reeval.lora import Parts
@@ -34,27 +35,31 @@ class StepOptions:
     dropout: bool
 
 
-def make_optimizer(
-    *,
-    learning_rate: float,
-    warmup_steps: int,
-    steps: int,
-    final_learning_rate: float,
-    clip_norm: float,
-    weight_decay: float,
-    b1: float,
-    b2: float,
-) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """AdamW after clipping by the global norm, under linear warm-up and cosine decay; and the schedule by itself."""
+def options_of(config: ConfigDict) -> StepOptions:
+    """What the step needs of a config."""
+    return StepOptions(
+        seed=config.train.seed,
+        remat=config.train.remat,
+        loss_chunk=config.train.loss_chunk or config.data.sequence_length,
+        dropout=config.lora.dropout > 0,
+    )
+
+
+def optimizer_of(config: ConfigDict) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """AdamW after clipping by the global norm, under linear warm-up and cosine decay; and the schedule by itself.
+
+    Args:
+        config: the section `train`.
+    """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
-        peak_value=learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=steps,
-        end_value=final_learning_rate,
+        peak_value=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.steps,
+        end_value=config.final_learning_rate,
     )
-    clip = optax.clip_by_global_norm(clip_norm)
-    return optax.chain(clip, optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay)), schedule
+    adamw = optax.adamw(schedule, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw), schedule
 
 
 def state_placement(mesh: Mesh, tx: optax.GradientTransformation, adapter: Mapping[str, Any], placed: Any) -> Any:

@@ -1,14 +1,13 @@
-"""Runs a config: python -m reeval.train.from_scratch --config configs/embedded_judge.py --out DIR."""
+"""Runs a config: python -m reeval.train.from_scratch --config=configs/embedded_judge.py --out=DIR"""
 
 import argparse
-import dataclasses
 import runpy
 from pathlib import Path
 
 
 def main() -> None:
     # Not above: the processes that make data import this file too, and have no use for JAX.
-    from reeval.train.from_scratch.loop import Options, train
+    from reeval.train.from_scratch.loop import read_options, train
 
     parser = argparse.ArgumentParser(prog="python -m reeval.train.from_scratch", description=__doc__)
     parser.add_argument("--config", required=True, help="file whose get_config() gives the options")
@@ -19,15 +18,14 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, help="rows of a batch, instead of the config's")
     parser.add_argument("--workers", type=int, help="processes that make data, instead of the config's")
+    parser.add_argument("--evaluations", type=int, help="how often it is evaluated, instead of the config's")
     args = parser.parse_args()
-    options: Options = runpy.run_path(args.config)["get_config"]()
-    given = {name: getattr(args, name) for name in ("steps", "minutes", "workers")}
-    options = dataclasses.replace(
-        options, **{name: value for name, value in given.items() if value is not None}
-    )
-    if args.rows:
-        options = dataclasses.replace(options, data=dataclasses.replace(options.data, rows=args.rows))
-    train(options, args.out)
+    config = runpy.run_path(args.config)["get_config"]()
+    for section, names in (("train", ("steps", "minutes", "workers", "evaluations")), ("data", ("rows",))):
+        for name in names:
+            if getattr(args, name) is not None:
+                config[section][name] = getattr(args, name)
+    train(read_options(config), args.out)
 
 
 if __name__ == "__main__":

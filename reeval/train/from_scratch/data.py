@@ -59,7 +59,7 @@ class Tagger:
 
     def __init__(self, tokenizer: Tokenizer, prompt: str):
         self.tokenizer, self.prompt = tokenizer, prompt
-        self.end = tokenizer.token_to_id("<|im_end|>")
+        (self.end,) = tokenizer.encode("<|im_end|>").ids
         second = prompts.second_message(prompt)["content"]
         glue = f"\n<|im_start|>user\n{second}<|im_end|>\n<|im_start|>assistant\n"
         self.second: list[int] = tokenizer.encode(glue).ids
@@ -89,7 +89,8 @@ class Tagger:
                 parts.append(CANDIDATE)
                 tags.append(SAME)
                 for a, b, what in happened:
-                    if (a < end and inside < b) or (a == b and inside <= a < end):
+                    lost = a == b and tags[-1] == SAME and inside <= a < end
+                    if lost or (a < end and inside < b):
                         tags[-1] = what
             else:
                 parts.append(REFERENCE if reference <= inside < reference + len(pair.reference) else PROMPT)
@@ -125,7 +126,7 @@ def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float)
     """
     rng = random.Random(f"modes{options.seed}-{step}")
     shape = (options.rows, options.length)
-    batch = {
+    batch: dict[str, np.ndarray] = {
         "tokens": np.zeros(shape, np.int16),
         "parts": np.full(shape, PADDING, np.int8),
         "tags": np.full(shape, NO_TAG, np.int8),

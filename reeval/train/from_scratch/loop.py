@@ -41,6 +41,12 @@ class Options:
     evaluation_pairs: int
 
 
+def read_options(config: Mapping[str, Any]) -> Options:
+    """The options of a config file such as configs/embedded_judge.py."""
+    model, made = Qwen3Config(**config["model"]), data.DataOptions(**config["data"])
+    return Options(model=model, data=made, **config["train"])
+
+
 def train(options: Options, out: Path) -> None:
     """Train, print what is learned, and leave a Hugging Face directory in `out`."""
     with tempfile.TemporaryDirectory() as made:

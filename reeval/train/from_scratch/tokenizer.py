@@ -1,10 +1,11 @@
 """The embedded judge's tokenizer: a small byte-level BPE, and a chat template that costs few tokens.
 
 A quoted word should be the same token as the word in the report, or copying it must be learned twice. In a
-report a word follows a space, in a verdict line an opening quote. So the normalizer puts a space after an opening
-quote and the decoder takes it out again; texts come back as they were.
+report a word follows a space, in a verdict line an opening quote. So the normalizer puts a space after an
+opening quote and the decoder takes it out again; texts come back as they were.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from reeval import prompts
-from reeval.pairs import Pair
 from reeval.synth import scramble, templates
 from reeval.synth.phrases import vocabulary
 from reeval.verdicts import Verdict
@@ -26,10 +26,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
 _OPENINGS = ('| "', '=> "')
-_CORPUS_PAIRS = {"a": 12000, "scrambled": 3000}
-_CORPUS_WORDS = (
-    300  # times that each clinical word is added: all families use it, and begin sentences with it
-)
+_CORPUS_WORDS = 300
 
 
 def train(vocab_size: int, prompt: str, seed: int) -> Tokenizer:
@@ -71,17 +68,9 @@ def save(tokenizer: Tokenizer, directory: Path, *, max_length: int) -> None:
 def _corpus(prompt: str, seed: int) -> Iterator[str]:
     for word in vocabulary():
         yield f" {word} {word[0].upper()}{word[1:]}" * _CORPUS_WORDS
-    for pair in (
-        *templates.pairs("a", _CORPUS_PAIRS["a"], seed),
-        *scramble.pairs(_CORPUS_PAIRS["scrambled"], seed),
-    ):
-        yield from _texts(prompt, pair)
-
-
-def _texts(prompt: str, pair: Pair) -> Iterator[str]:
-    assert pair.errors is not None
-    for mode in prompts.MODES:
-        for message in prompts.first_messages(prompt, mode, pair):
-            yield f"{message['role']}\n{message['content']}"
+    made = itertools.chain(templates.pairs("a", _PLAIN, seed), scramble.pairs(_SCRAMBLED, seed))
+    for pair, mode in zip(made, itertools.cycle(prompts.MODES), strict=False):
+        assert pair.errors is not None
+        turns = [*prompts.first_messages(prompt, mode, pair), prompts.second_message(prompt)]
+        yield from (f"{turn['role']}\n{turn['content']}" for turn in turns)
         yield from (f"assistant\n{answer}" for answer in prompts.gold_answers(mode, Verdict(pair.errors)))
-    yield f"user\n{prompts.second_message(prompt)['content']}"

@@ -1,0 +1,63 @@
+"""Fine-tune Qwen3-8B as a judge with LoRA, after "Beyond Scalar Scores" (arXiv 2606.18797).
+
+Command:  reeval train --config=configs/qwen3_8b.py --workdir=DIR --config.model.path=QWEN3_8B_DIRECTORY \
+              --config.data.train=PAIRS.jsonl
+Hardware: FIXME
+Memory:   FIXME
+Duration: FIXME
+Expected: not known: nobody has run it on the real weights and ReEvalMed yet. The paper reports D 78.5, R 70.5 for
+          its trained Qwen3-8B in two passes.
+
+The paper does not publish its hyperparameters; these follow the nearest public recipe (CRIMSON's LoRA script).
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    return ConfigDict(
+        {
+            "model": {"path": "checkpoints/Qwen3-8B", "dtype": "bfloat16"},
+            "prompt": "clinical-1",
+            # (data, fsdp, tensor); -1 takes all devices that are left.
+            "mesh": (1, -1, 1),
+            "lora": {
+                "rank": 16,
+                "alpha": 32.0,
+                "rslora": False,
+                "dropout": 0.05,
+                "targets": r"self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj",
+            },
+            "data": {
+                "train": "data/train.jsonl",
+                "sequence_length": 2048,
+                "two_pass_share": 0.5,
+                "severity_weight": 1.0,
+            },
+            "train": {
+                # 4,000 pairs of about 1,100 tokens, two a row, for three epochs.
+                "steps": 750,
+                "batch_size": 8,
+                "accumulation": 1,
+                "learning_rate": 2e-5,
+                "final_learning_rate": 0.0,
+                "warmup_steps": 38,
+                "weight_decay": 0.01,
+                "clip_norm": 1.0,
+                "b1": 0.9,
+                "b2": 0.999,
+                "remat": "full",
+                "loss_chunk": 256,
+                "log_every": 5,
+                "checkpoint_every": 50,
+                "seed": 0,
+            },
+            "eval": {
+                "pairs": "data/benchmark.jsonl",
+                "batch_size": 32,
+                "max_prompt_tokens": 2048,
+                "max_answer_tokens": 512,
+                "base": True,
+            },
+        }
+    )

@@ -1,0 +1,56 @@
+"""The training step of a config as shapes and placements alone: traced and lowered, never run.
+
+Serves plans for hardware that is not at hand, and tests at sizes that do not fit.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from reeval import hf, lora, sharding
+from reeval.models import PORTS
+from reeval.run import base_directory, lora_config
+from reeval.train.step import TrainState, optimizer_of, options_of, make_train_step, state_placement
+
+
+def abstract_judge(config: ConfigDict) -> nnx.Module:
+    """The judge of a config with its adapters, as shapes; only the base's `config.json` is read."""
+    shape = hf.load_config(base_directory(config))
+    port = next(port for kind, port in PORTS.values() if isinstance(shape, kind))
+
+    def make() -> nnx.Module:
+        model = port(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0))
+        lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
+        return model
+
+    return nnx.eval_shape(make)
+
+
+def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any]]:
+    """The lowered step and its arguments (state, base, batch) as shapes with shardings."""
+    model = abstract_judge(config)
+    parts, adapter, base = lora.take_apart(model)
+    tx, schedule = optimizer_of(config.train)
+    placed = {
+        ".".join(map(str, path)): sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
+        for path, variable in nnx.to_flat_state(nnx.state(model, lora.LoRAParam))
+    }
+    placement = state_placement(mesh, tx, adapter, placed)
+    step = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
+    state = TrainState(jax.ShapeDtypeStruct((), jnp.int32), adapter, jax.eval_shape(tx.init, adapter))
+    rows = (config.train.accumulation, config.train.batch_size, config.data.sequence_length)
+    split = sharding.batch_sharding(mesh, len(rows), leading=1)
+    batch = {
+        name: jax.ShapeDtypeStruct(rows, "float32" if name == "weights" else "int32", sharding=split)
+        for name in ("tokens", "targets", "weights", "segments", "positions")
+    }
+    arguments = (_with(state, placement), _with(base, sharding.state_shardings(mesh, base)), batch)
+    return step.lower(*arguments), arguments
+
+
+def _with(shapes: Any, shardings: Any) -> Any:
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)

@@ -1,0 +1,94 @@
+"""Batches made on the fly: the tokens that judging uses, their parts and tags, packed and reproducible."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from reeval.data.conversation import Conversation
+from reeval.synth import scramble, templates
+from reeval.train.from_scratch import data
+
+OPTIONS = data.DataOptions(
+    rows=4, length=384, prompt="compact-1", seed=3, curriculum=((0.5, 1, 2), (1.0, 2, 4)), scrambled=0.5,
+    two_pass_share=0.5, edit_counts=(0.5, 0.5), identical=0.3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tagger(tokenizer):
+    return data.Tagger(tokenizer.backend_tokenizer, "compact-1")
+
+
+@pytest.mark.parametrize("mode", ["one_pass", "two_pass"])
+def test_tokens_are_those_of_a_conversation_that_flags_everything(tokenizer, tagger, mode):
+    conversation = Conversation(tokenizer, "compact-1")
+    for pair in (*templates.pairs("a", 60, 1), *scramble.pairs(60, 1)):
+        flagged = [dataclasses.replace(error, severity="significant") for error in pair.errors]
+        expected = conversation.example(mode, dataclasses.replace(pair, errors=tuple(flagged)))
+        made = tagger.tagged(mode, pair)
+        assert made.tokens == expected.tokens.tolist()
+        assert [part == data.ANSWER for part in made.parts] == (expected.weights > 0).tolist()
+
+
+def test_parts_and_tags_say_what_a_token_is(tagger):
+    for pair in (*templates.pairs("a", 100, 2), *scramble.pairs(100, 2)):
+        made = tagger.tagged("one_pass", pair)
+
+        def text(wanted, among, made=made):
+            chosen = [token for token, x in zip(made.tokens, among, strict=True) if x in wanted]
+            return tagger.tokenizer.decode(chosen).strip()
+
+        assert text([data.REFERENCE], made.parts) == pair.reference
+        assert text([data.CANDIDATE], made.parts) == pair.candidate
+        assert all(
+            (tag >= 0) == (part == data.CANDIDATE) for tag, part in zip(made.tags, made.parts, strict=True)
+        )
+        changed = "".join(error.candidate_span for error in pair.errors if error.reference_span)
+        added = "".join(error.candidate_span for error in pair.errors if not error.reference_span)
+        for spans, tag in ((changed, data.EDITED), (added, data.INSERTED)):
+            # A token may hold the full stop after a span too.
+            assert spans.replace(" ", "") in text([tag], made.tags).replace(" ", "").replace("..", ".")
+        inside = [e for e in pair.errors if e.type == "omission" and not e.reference_span.endswith(".")]
+        assert made.tags.count(data.AFTER_LOSS) >= len(inside)
+
+
+def test_a_batch_holds_whole_conversations_in_rows_of_their_own_segments(tagger):
+    batch = data.make_batch(tagger, OPTIONS, 5, 0.9)
+    assert all(value.shape == (OPTIONS.rows, OPTIONS.length) for value in batch.values())
+    padding = batch["parts"] == data.PADDING
+    assert padding.mean() < 0.25
+    np.testing.assert_array_equal(padding, batch["segments"] == 0)
+    for segment in np.unique(batch["segments"][~padding]):
+        rows, columns = np.nonzero(batch["segments"] == segment)
+        assert len(set(rows)) == 1 and np.ptp(columns) == len(columns) - 1
+        np.testing.assert_array_equal(batch["positions"][rows, columns], np.arange(len(columns)))
+        assert batch["tokens"][rows[0], columns[0]] == tagger.tokenizer.token_to_id("<|im_start|>")
+        assert batch["tokens"][rows[-1], columns[-1]] == tagger.end
+
+
+def test_a_batch_depends_on_its_number_and_the_seed_alone(tagger):
+    first = data.make_batch(tagger, OPTIONS, 5, 0.9)
+    for other, same in (
+        (data.make_batch(tagger, OPTIONS, 5, 0.9), True),
+        (data.make_batch(tagger, OPTIONS, 6, 0.9), False),
+        (data.make_batch(tagger, dataclasses.replace(OPTIONS, seed=4), 5, 0.9), False),
+    ):
+        assert np.array_equal(first["tokens"], other["tokens"]) == same
+
+
+def test_the_curriculum_sets_the_number_of_sentences(tagger):
+    for progress, most in ((0.0, 2), (0.6, 4)):
+        pairs = data.sources(OPTIONS, 1, progress)
+        assert max(next(pairs).reference.count(".") for _ in range(200)) == most
+
+
+def test_workers_make_the_batches_of_the_process_itself(directory):
+    made = []
+    for workers in (0, 2):
+        with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers) as batches:
+            made.append(list(batches))
+    assert len(made[0]) == len(made[1]) == 6
+    for one, other in zip(*made, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
