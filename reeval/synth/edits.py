@@ -16,10 +16,11 @@ from reeval.synth.sentences import DENIABLE, Sentence, pick, render, restate, sl
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Edit:
-    """What stands in place of a sentence (None: nothing), and the error."""
+    """What stands in place of a sentence (None: nothing), the error, and its place in the new sentence."""
 
     sentence: Sentence | None
     error: Error
+    place: tuple[int, int]
 
 
 def _replaced(sentence: Sentence, name: str, value: str) -> Sentence:
@@ -28,7 +29,14 @@ def _replaced(sentence: Sentence, name: str, value: str) -> Sentence:
 
 
 def _changed(old: Sentence, new: Sentence, aspect: str, severity: str, *names: str) -> Edit:
-    return Edit(new, Error("inaccuracy", aspect, span(old, *names), span(new, *names), severity))
+    (a, b), (c, d) = span(old, *names), span(new, *names)
+    return Edit(new, Error("inaccuracy", aspect, old.text[a:b], new.text[c:d], severity), (c, d))
+
+
+def _rewritten(old: Sentence, new: Sentence, error: Error) -> Edit:
+    return Edit(
+        new, dataclasses.replace(error, reference_span=old.text, candidate_span=new.text), (0, len(new.text))
+    )
 
 
 def swap(rng: random.Random, sentence: Sentence, name: str, severity: str) -> Edit | None:
@@ -61,16 +69,19 @@ def detail(rng: random.Random, sentence: Sentence, name: str, severity: str) -> 
     if (weight(sentence) if dropped == "finding" else dropped) != severity:
         return None
     other = _replaced(sentence, name, new)
+    a, b = span(sentence if old else other, name)
     if old:
-        return Edit(other, Error("omission", slot.aspect, span(sentence, name), "", severity))
-    return Edit(other, Error("fabrication", slot.aspect, "", span(other, name), severity))
+        return Edit(other, Error("omission", slot.aspect, sentence.text[a:b], "", severity), (a, a))
+    return Edit(other, Error("fabrication", slot.aspect, "", other.text[a:b], severity), (a, b))
 
 
 def omit(rng: random.Random, sentence: Sentence, severity: str) -> Edit | None:
     """The sentence is lost."""
     if weight(sentence) != severity:
         return None
-    return Edit(None, Error("omission", lexicon().kinds[sentence.kind].sentence, sentence.text, "", severity))
+    return Edit(
+        None, Error("omission", lexicon().kinds[sentence.kind].sentence, sentence.text, "", severity), (0, 0)
+    )
 
 
 def add(sentence: Sentence, severity: str) -> Edit | None:
@@ -78,7 +89,7 @@ def add(sentence: Sentence, severity: str) -> Edit | None:
     if weight(sentence) != severity:
         return None
     aspect = lexicon().kinds[sentence.kind].sentence
-    return Edit(sentence, Error("fabrication", aspect, "", sentence.text, severity))
+    return Edit(sentence, Error("fabrication", aspect, "", sentence.text, severity), (0, len(sentence.text)))
 
 
 def deny(rng: random.Random, family: Family, sentence: Sentence, severity: str) -> Edit | None:
@@ -94,7 +105,7 @@ def deny(rng: random.Random, family: Family, sentence: Sentence, severity: str) 
             return None
     else:
         return None
-    return Edit(other, Error(kind, "finding", sentence.text, other.text, severity))
+    return _rewritten(sentence, other, Error(kind, "finding", severity=severity))
 
 
 def reword(rng: random.Random, family: Family, sentence: Sentence) -> Edit | None:
@@ -114,7 +125,7 @@ def rephrase(rng: random.Random, family: Family, sentence: Sentence) -> Edit | N
     if template.text == sentence.template.text:
         return None
     other = restate(rng, family, template, sentence.values, sentence.finding)
-    return Edit(other, Error("inaccuracy", "wording", sentence.text, other.text, "insignificant"))
+    return _rewritten(sentence, other, Error("inaccuracy", "wording", severity="insignificant"))
 
 
 # How often each edit is tried. Both severities draw on the same menu, so that the kind of an edit does not

@@ -122,6 +122,14 @@ def lexicon() -> Lexicon:
     )
 
 
+def vocabulary() -> tuple[str, ...]:
+    """The clinical words and phrases that all families share."""
+    book = lexicon()
+    slots = [word for slot in (*book.slots.values(), *book.positions.values()) for word in slot.words]
+    names = [word for wrong, same in book.finding_swaps.values() for word in (*wrong, *same)]
+    return tuple(dict.fromkeys((*slots, *book.positions, *book.finding_swaps, *names)))
+
+
 @functools.cache
 def family(name: str) -> Family:
     """The compiled phrase book of a family; ValueError for an unknown one."""

@@ -54,15 +54,15 @@ def slot_of(kind: str, name: str, device: str = "") -> Slot:
     return lexicon().slots[name]
 
 
-def span(sentence: Sentence, *names: str) -> str:
-    """The words of the slots as they stand in the sentence, with all that stands between them."""
+def span(sentence: Sentence, *names: str) -> tuple[int, int]:
+    """Where the slots stand in the sentence's text, with all that stands between them."""
     marked = {**sentence.values, **{name: f"\x01{sentence.values[name]}\x02" for name in names}}
     raw = sentence.template.text.format_map(marked)
     if "" in sentence.values.values():
         raw = " ".join(raw.split())
     start, end = raw.index("\x01"), raw.rindex("\x02")
     end -= raw.count("\x01", 0, end) + raw.count("\x02", 0, end)
-    return sentence.text[start:end]
+    return start, end
 
 
 def restate(

@@ -16,8 +16,8 @@ from reeval.synth import edits, phrases
 from reeval.synth.sentences import Sentence, extend, pick
 
 PER_REFERENCE = 2
-# A sentence of the candidate (None: lost), and what is wrong with it.
-_Line = tuple[Sentence | None, Error | None]
+# A sentence of the candidate (None: lost), and the edit that made it.
+_Line = tuple[Sentence | None, edits.Edit | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ DEFAULT = Recipe()
 def pairs(family: str, count: int, seed: int, *, start: int = 0, recipe: Recipe = DEFAULT) -> Iterator[Pair]:
     """Pairs `start` to `start + count` of the endless sequence of this family and seed.
 
-    Each reference report has two candidates, one significant and one insignificant, in random order.
+    Each reference report has two candidates, one significant and one insignificant, in random order. The
+    metadata names the family and, as `places`, where in the candidate each error stands.
     """
     book = phrases.family(family)
     made: tuple[int, tuple[Pair, ...]] = (-1, ())
@@ -62,29 +63,32 @@ def pairs_of_reference(family: phrases.Family, seed: int, index: int, recipe: Re
     text = " ".join(sentence.text for sentence in reference)
     made = []
     for letter, label in zip("xy", labels, strict=True):
-        candidate, errors = _candidate(rng, family, reference, label, recipe)
-        made.append(
-            Pair(f"{reference_id}-{letter}", reference_id, text, candidate, errors, {"family": family.name})
-        )
+        candidate, errors, places = _candidate(rng, family, reference, label, recipe)
+        metadata = {"family": family.name, "places": places}
+        made.append(Pair(f"{reference_id}-{letter}", reference_id, text, candidate, errors, metadata))
     return tuple(made)
 
 
 def _candidate(
     rng: random.Random, family: phrases.Family, reference: list[Sentence], label: str, recipe: Recipe
-) -> tuple[str, tuple[Error, ...]]:
-    """A candidate's text and its errors in the order of the candidate, what was lost last."""
-    if label == "insignificant" and rng.random() < recipe.identical:
-        return " ".join(sentence.text for sentence in reference), ()
-    severity = label
-    count = rng.choices(range(1, len(recipe.edit_counts) + 1), recipe.edit_counts)[0]
+) -> tuple[str, tuple[Error, ...], list[list[int]]]:
+    """A candidate's text, its errors in the order of the candidate (what was lost last), and their places."""
     lines: list[_Line] = [(sentence, None) for sentence in reference]
-    for _ in range(count):
+    severity = label
+    same = label == "insignificant" and rng.random() < recipe.identical
+    count = 0 if same else rng.choices(range(1, len(recipe.edit_counts) + 1), recipe.edit_counts)[0]
+    # At most one edit a sentence; what does not fit into a short report is not made up for by additions.
+    for _ in range(min(count, len(reference))):
         _edit(rng, family, lines, severity)
         severity = pick(rng, phrases.SEVERITIES) if label == "significant" else label
-    found = [error for _, error in lines if error is not None]
-    kept = [error for error in found if error.candidate_span]
-    lost = [error for error in found if not error.candidate_span]
-    return " ".join(sentence.text for sentence, _ in lines if sentence is not None), (*kept, *lost)
+    found, at = [], 0
+    for sentence, edit in lines:
+        if edit is not None:
+            found.append((edit.error, [at + edit.place[0], at + edit.place[1]]))
+        at += 0 if sentence is None else len(sentence.text) + 1
+    found.sort(key=lambda item: not item[0].candidate_span)
+    text = " ".join(sentence.text for sentence, _ in lines if sentence is not None)
+    return text, tuple(error for error, _ in found), [place for _, place in found]
 
 
 def _edit(rng: random.Random, family: phrases.Family, lines: list[_Line], severity: str) -> None:
@@ -96,7 +100,7 @@ def _edit(rng: random.Random, family: phrases.Family, lines: list[_Line], severi
             present = [sentence for sentence, _ in lines if sentence is not None]
             made = edits.add(extend(rng, family, present), severity)
             if made:
-                lines.insert(int(rng.random() * (len(lines) + 1)), (made.sentence, made.error))
+                lines.insert(int(rng.random() * (len(lines) + 1)), (made.sentence, made))
                 return
             continue
         if what[0] == "omit" and whole == 1:
@@ -105,10 +109,10 @@ def _edit(rng: random.Random, family: phrases.Family, lines: list[_Line], severi
         # instead would make the rare ones rarer still.
         first = int(rng.random() * len(lines))
         for at in (*range(first, len(lines)), *range(first)):
-            sentence, error = lines[at]
-            if error is not None or sentence is None:
+            sentence, edit = lines[at]
+            if edit is not None or sentence is None:
                 continue
             made = edits.change(rng, family, sentence, what, severity)
             if made:
-                lines[at] = (made.sentence, made.error)
+                lines[at] = (made.sentence, made)
                 return

@@ -13,9 +13,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="file whose get_config() gives the options")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face directory to write")
     parser.add_argument("--steps", type=int, help="instead of the config's")
-    parser.add_argument(
-        "--minutes", type=float, help="the longest that it may train, instead of the config's"
-    )
+    parser.add_argument("--minutes", type=float, help="the longest that it may train, instead of the config's")
     parser.add_argument("--rows", type=int, help="rows of a batch, instead of the config's")
     parser.add_argument("--workers", type=int, help="processes that make data, instead of the config's")
     parser.add_argument("--evaluations", type=int, help="how often it is evaluated, instead of the config's")

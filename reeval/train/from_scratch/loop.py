@@ -15,12 +15,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from reeval import hf, sharding
-from reeval.data.conversation import Conversation
-from reeval.evaluate.judge import Judge, weights_of
+from reeval import hf
 from reeval.models.qwen3 import Qwen3, Qwen3Config
-from reeval.synth import templates
 from reeval.train.from_scratch import data, objective, tokenizer
+from reeval.train.from_scratch.evaluation import Evaluation
 from reeval.train.from_scratch.optimizer import make_optimizer
 
 
@@ -62,9 +60,7 @@ def _train(o: Options, made: Path, out: Path) -> None:
     model = Qwen3(o.model, rngs=nnx.Rngs(o.data.seed))
     graph, state = nnx.split(model)
     params = {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(state)}
-    print(
-        f"{sum(x.size for x in params.values()):,} parameters on {jax.devices()[0].device_kind}", flush=True
-    )
+    print(f"{sum(x.size for x in params.values()):,} parameters on {jax.devices()[0].device_kind}", flush=True)
     params["tag_head"] = 0.02 * jax.random.normal(jax.random.key(o.data.seed), (o.model.d_model, data.TAGS))
 
     def assemble(params: Mapping[str, jax.Array]) -> Any:
@@ -81,11 +77,11 @@ def _train(o: Options, made: Path, out: Path) -> None:
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params)
         updates, opt = tx.update(grads, opt, params)
         params = optax.apply_updates(params, jax.tree.map(lambda u: scale * u, updates))
-        return params, opt, {"loss": value, **metrics, "gradient": optax.global_norm(grads)}
+        return params, opt, {"loss": value, **metrics, "gradient": optax.tree.norm(grads)}
 
     train_step = jax.jit(step_fn, donate_argnums=(0, 1))
     opt = jax.jit(tx.init)(params)
-    evaluate = _evaluation(o, made)
+    evaluate = Evaluation(made, o.data.prompt, o.evaluation_pairs) if o.evaluations else None
 
     # Step after step. Nothing waits for the device but the log, which reads a step that is long past.
     began = time.monotonic()
@@ -101,10 +97,10 @@ def _train(o: Options, made: Path, out: Path) -> None:
                 if logged is not None:
                     _log(*logged)
                 logged = (step, metrics, step * batch["tokens"].size, time.monotonic() - began)
-            if progress >= due and not last:
+            if evaluate and progress >= due and not last:
                 due += 1 / o.evaluations
                 _save(assemble(params), made, out)
-                evaluate(step, assemble(params))
+                _print(step, evaluate(assemble(params)))
             if last:
                 _log(step, metrics, step * batch["tokens"].size, time.monotonic() - began)
                 break
@@ -112,8 +108,8 @@ def _train(o: Options, made: Path, out: Path) -> None:
     _save(assemble(params), made, out)
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     print(f"wrote {out}, {size / 1e6:.1f} MB", flush=True)
-    if o.evaluations:
-        evaluate(step, assemble(params))
+    if evaluate:
+        _print(step, evaluate(assemble(params)))
 
 
 def _save(model: Qwen3, made: Path, out: Path) -> None:
@@ -136,52 +132,9 @@ def _schedule(progress: float, warmup: float) -> float:
 
 
 def _log(step: int, metrics: Mapping[str, jax.Array], tokens: int, seconds: float) -> None:
-    row = {"step": step, **{n: round(float(v), 4) for n, v in jax.device_get(dict(metrics)).items()}}
-    print(json.dumps({**row, "tokens": tokens, "seconds": round(seconds)}), flush=True)
+    row = {name: round(float(value), 4) for name, value in jax.device_get(dict(metrics)).items()}
+    _print(step, {**row, "tokens": tokens, "seconds": round(seconds)})
 
 
-def _evaluation(o: Options, made: Path) -> Any:
-    """Gives a function that prints the share of exact verdicts, severities aside, on unseen reports."""
-    conversation = Conversation(hf.load_tokenizer(made), o.data.prompt)
-    mesh = sharding.single_device_mesh()
-    held_out = {
-        name: list(templates.pairs(name, o.evaluation_pairs, seed=990_001)) for name in ("a", "b", "c")
-    }
-    judges: list[Judge] = []
-
-    def evaluate(step: int, model: Qwen3) -> None:
-        graph, weights = weights_of(model)
-        if not judges:
-            judges.append(
-                Judge(
-                    graph,
-                    conversation,
-                    mesh,
-                    batch_size=o.evaluation_pairs,
-                    max_prompt_tokens=512,
-                    max_answer_tokens=192,
-                )
-            )
-        row: dict[str, Any] = {"step": step}
-        for name, pairs in held_out.items():
-            gold = {pair.pair_id: pair for pair in pairs}
-            for mode in ("one_pass", "two_pass"):
-                verdicts = [v for rows in judges[0].judge(weights, pairs, mode) for v in rows]
-                exact, found, lines = 0, 0, 0
-                for verdict in verdicts:
-                    wanted = [_spans(dataclasses.asdict(e)) for e in gold[verdict["pair_id"]].errors or ()]
-                    given = [_spans(e) for e in verdict["errors"]] if verdict["errors"] is not None else None
-                    exact += given == wanted
-                    found += sum(line in (given or ()) for line in wanted)
-                    lines += len(wanted)
-                unparsed = sum(v["parse_status"] != "ok" for v in verdicts)
-                row[f"{name} {mode}"] = (
-                    f"exact {exact / len(verdicts):.3f} lines {found / lines:.3f} bad {unparsed}"
-                )
-        print(json.dumps(row), flush=True)
-
-    return evaluate
-
-
-def _spans(error: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(error[name] for name in ("type", "aspect", "reference_span", "candidate_span"))
+def _print(step: int, row: Mapping[str, Any]) -> None:
+    print(json.dumps({"step": step, **row}), flush=True)

@@ -51,9 +51,7 @@ def loss(
     }
 
 
-def _hidden(
-    model: Qwen3, tokens_BT: jax.Array, positions_BT: jax.Array, segments_BT: jax.Array
-) -> tuple[Any, Any]:
+def _hidden(model: Qwen3, tokens_BT: jax.Array, positions_BT: jax.Array, segments_BT: jax.Array) -> tuple[Any, Any]:
     """What Qwen3.hidden gives, and the residual stream after the block that is tagged."""
     graph, stacked = nnx.split(model.layers)
 

@@ -26,7 +26,8 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
 _OPENINGS = ('| "', '=> "')
-_CORPUS_WORDS = 300
+# What it is fitted to: pairs of family a and of scrambled families, and each clinical word so many times.
+_PLAIN, _SCRAMBLED, _EACH_WORD = 6000, 1500, 75
 
 
 def train(vocab_size: int, prompt: str, seed: int) -> Tokenizer:
@@ -67,7 +68,7 @@ def save(tokenizer: Tokenizer, directory: Path, *, max_length: int) -> None:
 
 def _corpus(prompt: str, seed: int) -> Iterator[str]:
     for word in vocabulary():
-        yield f" {word} {word[0].upper()}{word[1:]}" * _CORPUS_WORDS
+        yield f" {word} {word[0].upper()}{word[1:]}" * _EACH_WORD
     made = itertools.chain(templates.pairs("a", _PLAIN, seed), scramble.pairs(_SCRAMBLED, seed))
     for pair, mode in zip(made, itertools.cycle(prompts.MODES), strict=False):
         assert pair.errors is not None

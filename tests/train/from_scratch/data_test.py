@@ -41,9 +41,7 @@ def test_parts_and_tags_say_what_a_token_is(tagger):
 
         assert text([data.REFERENCE], made.parts) == pair.reference
         assert text([data.CANDIDATE], made.parts) == pair.candidate
-        assert all(
-            (tag >= 0) == (part == data.CANDIDATE) for tag, part in zip(made.tags, made.parts, strict=True)
-        )
+        assert all((tag >= 0) == (part == data.CANDIDATE) for tag, part in zip(made.tags, made.parts, strict=True))
         changed = "".join(error.candidate_span for error in pair.errors if error.reference_span)
         added = "".join(error.candidate_span for error in pair.errors if not error.reference_span)
         for spans, tag in ((changed, data.EDITED), (added, data.INSERTED)):

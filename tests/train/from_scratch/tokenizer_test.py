@@ -49,9 +49,7 @@ def test_any_text_comes_back(tokenizer, text):
 
 def test_a_quoted_word_is_the_token_of_the_report(tokenizer):
     report = ids(tokenizer, "There is a small right effusion.")
-    line = ids(
-        tokenizer, 'inaccuracy | laterality | "right effusion" => "small right effusion" | significant'
-    )
+    line = ids(tokenizer, 'inaccuracy | laterality | "right effusion" => "small right effusion" | significant')
     (quoted,) = {tuple(ids(tokenizer, " right effusion"))}
     for tokens in (report, line, line[line.index(quoted[-1]) + 1 :]):
         assert any(tuple(tokens[i : i + len(quoted)]) == quoted for i in range(len(tokens)))

@@ -1,0 +1,54 @@
+"""Train the embedded judge from scratch on template pairs.
+
+Command:  bash launch/embedded_judge.sh
+Hardware: one NVIDIA H200; 16 CPU cores, which make the data
+Memory:   FIXME
+Duration: FIXME
+Expected: FIXME
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    return ConfigDict(
+        {
+            # Wider learns less in the same time: how many tokens it sees matters more.
+            "model": {
+                "vocab_size": 1536,
+                "d_model": 128,
+                "hidden": 384,
+                "num_layers": 4,
+                "num_heads": 4,
+                "num_kv_heads": 2,
+                "head_dim": 32,
+                "rope_theta": 1e4,
+                "norm_eps": 1e-6,
+                "tied": True,
+            },
+            "data": {
+                "rows": 64,
+                "length": 512,
+                "prompt": "compact-1",
+                "seed": 0,
+                # Short reports first: (until this share of the run, least and most sentences of a report).
+                "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 6)),
+                "scrambled": 0.5,
+                "two_pass_share": 0.3,
+                # One pair in 7 is identical; 1, 2 or 3 edits in the others.
+                "identical": 0.3,
+                "edit_counts": (0.42, 0.35, 0.23),
+            },
+            "train": {
+                "steps": 16_000,
+                "minutes": 7.0,
+                "muon_rate": 0.02,
+                "adam_rate": 3e-3,
+                "warmup": 0.02,
+                "workers": 15,
+                "log_every": 200,
+                "evaluations": 3,
+                "evaluation_pairs": 192,
+            },
+        }
+    )
