@@ -70,7 +70,7 @@ def save_adapter(
 
     Args:
         base: the directory of the base model.
-        base_name: what PEFT is to load the base model by, a path or a name on a hub; by default where `base` is.
+        base_name: what PEFT is to load the base model by, a path or a name on a hub; by default its path.
         card: text of the model card.
     Raises:
         ValueError: one line, if the base has no readable config or `out` may not be written.
