@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and readable by their owner alone where they hold report text."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -24,18 +25,29 @@ def write_atomically(path: Path, text: str) -> None:
 class LineLog:
     """A JSON Lines file that grows by whole lines and survives being killed between any two instructions.
 
-    Readable by its owner alone: verdicts quote reports.
+    Readable by its owner alone: verdicts quote reports. One process at a time may hold it.
+
+    Raises:
+        ValueError: if another process holds it, or a line is no JSON object.
     """
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        content = self._file.read()
-        # What follows the last line break was cut short by a kill.
-        whole = content[: content.rfind(b"\n") + 1]
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            content = self._file.read()
+            # What follows the last line break was cut short by a kill.
+            whole = content[: content.rfind(b"\n") + 1]
+            self.rows = [_row(path, number, line) for number, line in enumerate(whole.splitlines(), start=1)]
+        except BlockingIOError:
+            self._file.close()
+            raise ValueError(f"{path}: another process is writing it; wait for it or stop it") from None
+        except ValueError:
+            self._file.close()
+            raise
         self._file.truncate(len(whole))
         self._file.seek(len(whole))
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows; on return they are on the disk."""
@@ -46,3 +58,13 @@ class LineLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise TypeError
+    except (ValueError, TypeError):
+        raise ValueError(f"{path}:{number}: damaged; remove the line, and what it held is made anew") from None
+    return row

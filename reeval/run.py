@@ -22,6 +22,7 @@ from reeval.files import write_atomically
 # What may differ between a run and its continuation: where it runs and how often it reports.
 _FREE_SECTIONS = {"mesh", "eval"}
 _FREE = {"train.log_every", "train.checkpoint_every"}
+_MEGABYTE = 2**20
 
 
 class Run:
@@ -36,6 +37,9 @@ class Run:
     def claim(self) -> dict[str, Any]:
         """Record what this run is, or make sure that the directory holds the same run.
 
+        Until its first checkpoint a run is nothing that could be gone on with, and what is recorded of it gives way:
+        the first try often ends at a wrong path.
+
         Raises:
             ValueError: if it holds another, naming the first field that differs.
         """
@@ -45,8 +49,8 @@ class Run:
             "versions": versions(),
         }
         path = self.workdir / "run.json"
-        if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and any(self.checkpoints.glob("[0-9]*")):
+            before = _read(path)
             self._must_equal(before["config"], record["config"], set(record["config"]) - _FREE_SECTIONS)
             if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
                 raise ValueError(
@@ -77,7 +81,18 @@ def recorded_config(workdir: str | Path) -> ConfigDict:
     path = Path(workdir) / "run.json"
     if not path.is_file():
         raise ValueError(f"{workdir}: holds no run (no run.json); train first with `reeval train --workdir={workdir}`")
-    return ConfigDict(json.loads(path.read_text(encoding="utf-8"))["config"])
+    return ConfigDict(_read(path)["config"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A run.json."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record["config"], dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: damaged; restore it or choose another --workdir") from None
+    return record
 
 
 def base_directory(config: ConfigDict) -> Path:
@@ -105,10 +120,20 @@ def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:
 
 
 def checkpoint_fingerprint(directory: Path) -> str:
-    """A digest of a checkpoint's config and of the names and sizes of its files; cheap whatever its size."""
-    digest = hashlib.sha256((directory / "config.json").read_bytes())
-    for file in sorted(directory.glob("*.safetensors")):
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+    """A digest that tells checkpoints apart and is cheap whatever their size.
+
+    Of the config and the tokenizer as they are, and of each file of weights its name, its size, and its first and
+    last megabyte: training, even of a few layers, changes these.
+    """
+    digest = hashlib.sha256()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (directory / name).is_file():
+            digest.update(f"{name} ".encode() + (directory / name).read_bytes())
+    for path in sorted(directory.glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {path.stat().st_size} ".encode() + file.read(_MEGABYTE))
+            file.seek(max(0, path.stat().st_size - _MEGABYTE))
+            digest.update(file.read())
     return digest.hexdigest()
 
 

@@ -22,23 +22,21 @@ from reeval.run import Run, add_adapters, base_directory, checkpoint_fingerprint
 from reeval.train.checkpoint import Checkpoints
 
 
-def evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
     """Judge the benchmark pairs of a config with the run's newest adapter, and with the base if the config asks.
 
     Verdicts go to `eval/<judge>/<mode>.jsonl` as they come, so that a killed evaluation goes on where it stopped.
 
+    Args:
+        mesh: by default the config's, over all devices.
     Returns:
         what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`.
     Raises:
         ValueError: for pairs or a working directory that cannot be evaluated.
     """
     benchmark = pairs.read(config.eval.pairs, labelled=True)
-    mesh = sharding.make_mesh(config.mesh)
-    if config.eval.batch_size % sharding.batch_multiple(mesh):
-        raise ValueError(
-            f"config.eval.batch_size={config.eval.batch_size} must be a multiple of {sharding.batch_multiple(mesh)} "
-            "on this mesh"
-        )
+    mesh = mesh or sharding.make_mesh(config.mesh)
+    _check(config, mesh)
     run = Run(config, workdir)
     run.check_judge()
     model, conversation = load_base(config, mesh)
@@ -54,6 +52,8 @@ def evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
         max_prompt_tokens=config.eval.max_prompt_tokens,
         max_answer_tokens=config.eval.max_answer_tokens,
     )
+    for mode in MODES:
+        judge.prompts(benchmark, mode)  # what is too long is said now, not after an hour of judging
     what = {
         "base": checkpoint_fingerprint(base_directory(config)),
         "pairs_sha256": file_sha256(config.eval.pairs),
@@ -78,6 +78,17 @@ def evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
     print(f"verdicts and results: {run.evaluations}\nTensorBoard: {run.tensorboard}")
     return results
+
+
+def _check(config: ConfigDict, mesh: Mesh) -> None:
+    for name in ("batch_size", "max_prompt_tokens", "max_answer_tokens"):
+        if config.eval[name] < 1:
+            raise ValueError(f"config.eval.{name}={config.eval[name]} must be at least 1")
+    if config.eval.batch_size % sharding.batch_multiple(mesh):
+        raise ValueError(
+            f"config.eval.batch_size={config.eval.batch_size} must be a multiple of {sharding.batch_multiple(mesh)} "
+            "on this mesh"
+        )
 
 
 def _judged(
@@ -117,6 +128,8 @@ def _sign(path: Path, signature: dict[str, Any]) -> None:
                 f"{beside.name} with it, to judge anew"
             )
         return
+    if path.exists():
+        raise ValueError(f"{path}: {beside.name} is missing, which says how these verdicts were made; move them away")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(beside, json.dumps(signature, indent=2) + "\n")
 

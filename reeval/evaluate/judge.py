@@ -101,11 +101,6 @@ class Judge:
         return [self.conversation.text(answers.tokens[i, : answers.counts[i]]) for i in range(n)]
 
 
-def weights_of(model: nnx.Module) -> tuple[nnx.GraphDef, nnx.State]:
-    """A model as the structure and the weights that `Judge` takes."""
-    return nnx.split(model)
-
-
 def read_answers(mode: str, raw: Sequence[str], finished: Sequence[bool]) -> tuple[str, verdicts.Verdict | None]:
     """The parse status ("ok", or which pass failed and how) and the verdict, None where there is none."""
     verdict = None

@@ -35,6 +35,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     c = config.train
     mesh = mesh or sharding.make_mesh(config.mesh)
     _check(config, mesh)
+    labelled = pairs.read(config.data.train, labelled=True)
     run = Run(config, workdir)
     record = run.claim()
 
@@ -47,7 +48,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     # The data: packed rows of labelled conversations, this process's share.
     examples = batches.training_examples(
         conversation,
-        pairs.read(config.data.train, labelled=True),
+        labelled,
         length=config.data.sequence_length,
         severity_weight=config.data.severity_weight,
     )

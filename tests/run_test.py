@@ -1,0 +1,116 @@
+"""What a working directory may be used for again."""
+
+import json
+from pathlib import Path
+
+import pytest
+import random_judge
+from ml_collections import ConfigDict
+
+from configs import tiny
+from reeval import pairs, run
+from reeval.run import Run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ConfigDict:
+    made = tiny.get_config()
+    made.data.train = str(tmp_path / "train.jsonl")
+    pairs.write(made.data.train, random_judge.pairs(3))
+    return made
+
+
+def begun(config: ConfigDict, workdir: Path) -> Run:
+    """A run with a checkpoint."""
+    made = Run(config, workdir)
+    made.claim()
+    (made.checkpoints / "7").mkdir(parents=True)
+    return made
+
+
+def changed(config: ConfigDict, **fields: object) -> ConfigDict:
+    other = config.copy_and_resolve_references()
+    with other.unlocked():
+        other.update_from_flattened_dict(fields)
+    return other
+
+
+def test_a_claim_records_what_decides_the_run(config: ConfigDict, tmp_path: Path) -> None:
+    made = Run(config, tmp_path / "new" / "work")
+    made.claim()
+    record = json.loads((tmp_path / "new" / "work" / "run.json").read_text())
+    assert record["train_pairs_sha256"] == run.file_sha256(config.data.train)
+    assert {"jax", "flax", "orbax-checkpoint", "grain", "python"} <= set(record["versions"])
+    recorded = run.recorded_config(tmp_path / "new" / "work")
+    assert json.loads(recorded.to_json_best_effort()) == json.loads(config.to_json_best_effort())
+    Run(recorded, made.workdir).claim()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("train.steps", 1),
+        ("lora.rank", 3),
+        ("data.severity_weight", 2.0),
+        ("model.path", "elsewhere"),
+        ("prompt", "clinical-1"),
+    ],
+)
+def test_another_run_is_refused_by_the_name_of_the_field(
+    config: ConfigDict, tmp_path: Path, field: str, value: object
+) -> None:
+    begun(config, tmp_path / "work")
+    before = (tmp_path / "work" / "run.json").read_bytes()
+    with pytest.raises(ValueError, match=rf"holds a run with config\.{field}=.*, not {value!r}"):
+        Run(changed(config, **{field: value}), tmp_path / "work").claim()
+    assert (tmp_path / "work" / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mesh", (1, 1, 1)), ("eval.batch_size", 1), ("train.log_every", 1), ("train.checkpoint_every", 1)],
+)
+def test_where_and_how_often_may_change(config: ConfigDict, tmp_path: Path, field: str, value: object) -> None:
+    begun(config, tmp_path / "work")
+    Run(changed(config, **{field: value}), tmp_path / "work").claim()
+
+
+def test_training_pairs_that_changed_are_refused(config: ConfigDict, tmp_path: Path) -> None:
+    begun(config, tmp_path / "work")
+    pairs.write(config.data.train, random_judge.pairs(4))
+    with pytest.raises(ValueError, match=r"train\.jsonl: has changed since the run in .*work began"):
+        Run(config, tmp_path / "work").claim()
+
+
+def test_a_run_without_a_checkpoint_gives_way(config: ConfigDict, tmp_path: Path) -> None:
+    # The first try names a model that is not there; the second, put right, must not be told to go elsewhere.
+    Run(changed(config, **{"model.path": "wrong"}), tmp_path / "work").claim()
+    Run(config, tmp_path / "work").claim()
+    assert run.recorded_config(tmp_path / "work").model.path == config.model.path
+
+
+def test_judging_asks_for_the_judge_that_was_trained(config: ConfigDict, tmp_path: Path) -> None:
+    begun(config, tmp_path / "work")
+    Run(changed(config, **{"train.steps": 9, "data.train": "gone"}), tmp_path / "work").check_judge()
+    for field, value in (("lora.alpha", 1.0), ("model.dtype", "bfloat16"), ("prompt", "clinical-1")):
+        with pytest.raises(ValueError, match=rf"config\.{field}="):
+            Run(changed(config, **{field: value}), tmp_path / "work").check_judge()
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"config": 3}'])
+def test_a_directory_without_a_run(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match="holds no run" if content is None else r"run\.json: damaged"):
+        run.recorded_config(tmp_path)
+
+
+def test_a_fingerprint_tells_checkpoints_of_one_shape_apart(tmp_path: Path) -> None:
+    one, same, other = (
+        run.checkpoint_fingerprint(random_judge.write_judge(tmp_path / name, seed=seed))
+        for name, seed in (("one", 0), ("same", 0), ("other", 1))
+    )
+    assert one == same != other
+    template = (tmp_path / "same" / "chat_template.jinja").read_text()
+    (tmp_path / "same" / "chat_template.jinja").write_text(template + " ")
+    assert run.checkpoint_fingerprint(tmp_path / "same") != one
