@@ -1,0 +1,217 @@
+"""An evaluation as a whole: each pair judged once whatever happens, and the figures where they are promised."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import taught_judge
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from configs import tiny
+from reeval import pairs, prompts, sharding
+from reeval.evaluate import evaluation
+from reeval.evaluate.judge import Judge
+from reeval.train import loop
+
+TIMES = 16
+BENCHMARK = taught_judge.many(TIMES)
+MESH = sharding.single_device_mesh
+LOGS = [f"{judge}/{mode}.jsonl" for judge in ("base", "step-000003") for mode in prompts.MODES]
+
+
+def config(directory: Path, judge: Path) -> ConfigDict:
+    made = tiny.get_config()
+    made.model.path, made.prompt = str(judge), taught_judge.PROMPT
+    made.data.update({"train": str(directory / "train.jsonl"), "sequence_length": 256})
+    # Hardly trained: what the judge says is still what it has learned by heart.
+    made.train.update({"steps": 3, "batch_size": 4, "warmup_steps": 1, "learning_rate": 1e-6})
+    made.eval.update({"pairs": str(directory / "heldout.jsonl"), "batch_size": 8, "max_prompt_tokens": 64})
+    made.eval.max_answer_tokens = taught_judge.MAX_ANSWER_TOKENS
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, judge_directory: Path) -> Path:
+    """A directory with pairs and a run that has not been evaluated."""
+    directory = tmp_path_factory.mktemp("trained")
+    pairs.write(directory / "train.jsonl", taught_judge.many(2))
+    pairs.write(directory / "heldout.jsonl", BENCHMARK)
+    loop.train(config(directory, judge_directory), directory / "work", mesh=MESH())
+    return directory
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, judge_directory: Path) -> tuple[Path, dict[str, Any]]:
+    """Its working directory after an unbroken evaluation, and what that returned."""
+    workdir = trained / "evaluated"
+    shutil.copytree(trained / "work", workdir)
+    return workdir, evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
+
+
+@pytest.fixture
+def workdir(trained: Path, tmp_path: Path) -> Path:
+    """The run again, as it was before its evaluation."""
+    shutil.copytree(trained / "work", tmp_path / "work")
+    return tmp_path / "work"
+
+
+def rows(workdir: Path, log: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (workdir / "eval" / log).read_text().splitlines()]
+
+
+def judged_once(workdir: Path) -> None:
+    for log in LOGS:
+        assert Counter(row["pair_id"] for row in rows(workdir, log)) == Counter(p.pair_id for p in BENCHMARK), log
+
+
+def test_every_verdict_is_there_once_and_the_figures_follow_from_it(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = evaluated
+    judged_once(workdir)
+    assert results == json.loads((workdir / "eval" / "results.json").read_text())
+    assert set(results["judges"]) == {"base", "tuned"}
+    assert results["judges"]["tuned"]["step"] == 3 and results["judges"]["base"]["step"] == 0
+    for mode in prompts.MODES:
+        for log in (f"base/{mode}.jsonl", f"step-000003/{mode}.jsonl"):
+            for row in rows(workdir, log):
+                kind = taught_judge.kind(row["pair_id"])
+                expected, _ = taught_judge.STATUSES.get((kind, mode), ("ok", None))
+                assert (row["mode"], row["parse_status"]) == (mode, expected)
+        for judge in results["judges"].values():
+            summary = judge["modes"][mode]
+            # Significant: sig, both, missed, bad, endless; found: sig, both. Not: insig, same, bad second.
+            assert (summary["D"]["right"], summary["D"]["n"]) == (2 * TIMES, 5 * TIMES)
+            assert (summary["R"]["right"], summary["R"]["n"]) == (2 * TIMES, 3 * TIMES)
+            assert (summary["R_without_identical"]["right"], summary["R_without_identical"]["n"]) == (TIMES, 2 * TIMES)
+            assert summary["parse_failure_rate"]["right"] == 3 * TIMES
+
+
+def test_tensorboard_has_both_modes_of_both_judges(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = evaluated
+    for name, step in (("base", 0), ("tuned", 3)):
+        events = EventAccumulator(str(workdir / "tensorboard" / f"eval_{name}"), size_guidance={"scalars": 0}).Reload()
+        for mode in prompts.MODES:
+            for figure in ("D", "R"):
+                (event,) = events.Scalars(f"eval/{mode}/{figure}")
+                percent = results["judges"][name]["modes"][mode][figure]["percent"]
+                assert event.step == step and event.value == pytest.approx(percent)
+            for figure in ("balanced", "bias", "D_low", "parse_failure_rate", "by_type/inaccuracy/D"):
+                assert events.Scalars(f"eval/{mode}/{figure}")
+
+
+def test_what_quotes_reports_is_for_its_owner_alone(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    workdir, results = evaluated
+    for path in (workdir / "eval").rglob("*.json*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert "left" not in json.dumps(results) and "inaccuracy |" not in json.dumps(results)
+
+
+def test_evaluating_again_judges_nothing_and_gives_the_same(
+    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, results = evaluated
+    before = {log: (workdir / "eval" / log).read_bytes() for log in LOGS}
+    monkeypatch.setattr(Judge, "_answers", None)
+    assert evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH()) == results
+    assert {log: (workdir / "eval" / log).read_bytes() for log in LOGS} == before
+
+
+def command(trained: Path, judge: Path, workdir: Path) -> subprocess.Popen[bytes]:
+    flat = flatten_dict(config(trained, judge).to_dict(), sep=".")
+    flags = [f"--config.{name}={value}" for name, value in flat.items() if name.startswith(("model.", "prompt", "eval."))]
+    return subprocess.Popen(
+        [sys.executable, "-m", "reeval.cli", "eval", "--config=configs/tiny.py", f"--workdir={workdir}", *flags],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def test_a_killed_evaluation_goes_on_where_it_stopped(
+    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, workdir: Path
+) -> None:
+    process = command(trained, judge_directory, workdir)
+    path = workdir / "eval" / "base" / "two_pass.jsonl"
+    while not (path.exists() and path.stat().st_size):
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = path.read_bytes()
+    kept = kept[: kept.rfind(b"\n") + 1]
+    count = kept.count(b"\n")
+    assert 0 < count < len(BENCHMARK), "killed too late"
+    with path.open("ab") as file:
+        file.write(b'{"pair_id": "sig 15", "mode": "one_')
+    results = evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
+    assert path.read_bytes().startswith(kept), "what was judged has been touched"
+    judged_once(workdir)
+    assert results == evaluated[1]
+
+
+def test_the_base_is_left_out_if_asked(trained: Path, judge_directory: Path, workdir: Path) -> None:
+    made = config(trained, judge_directory)
+    made.eval.base = False
+    results = evaluation.evaluate(made, workdir, mesh=MESH())
+    assert list(results["judges"]) == ["tuned"]
+    assert {path.name for path in (workdir / "eval").iterdir()} == {"step-000003", "results.json"}
+    assert not (workdir / "tensorboard" / "eval_base").exists()
+
+
+def test_verdicts_of_other_settings_are_refused(
+    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "work"
+    shutil.copytree(evaluated[0], workdir)
+    made = config(trained, judge_directory)
+    made.eval.max_answer_tokens += 1
+    with pytest.raises(ValueError, match=r"base/one_pass\.jsonl: holds verdicts .* \(max_answer_tokens\); move it"):
+        evaluation.evaluate(made, workdir, mesh=MESH())
+    made = config(trained, judge_directory)
+    made.eval.pairs = str(tmp_path / "others.jsonl")
+    pairs.write(made.eval.pairs, BENCHMARK[:8])
+    with pytest.raises(ValueError, match=r"\(pairs_sha256\)"):
+        evaluation.evaluate(made, workdir, mesh=MESH())
+    (workdir / "eval" / "base" / "one_pass.settings.json").unlink()
+    with pytest.raises(ValueError, match=r"one_pass\.settings\.json is missing"):
+        evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
+    # Where the pairs are judged, and how many at once, is no such setting.
+    made = config(trained, judge_directory)
+    made.eval.update({"batch_size": 4, "max_prompt_tokens": 60})
+    shutil.copy(evaluated[0] / "eval" / "base" / "one_pass.settings.json", workdir / "eval" / "base")
+    assert evaluation.evaluate(made, workdir, mesh=MESH()) == evaluated[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0 must be at least 1"),
+        ({"batch_size": 9}, "batch_size=9 must be a multiple of 8"),
+        ({"max_answer_tokens": 0}, "max_answer_tokens=0 must be at least 1"),
+        ({"max_prompt_tokens": -1}, "max_prompt_tokens=-1 must be at least 1"),
+        ({"max_prompt_tokens": 50}, "have prompts of more than config.eval.max_prompt_tokens=50"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named_before_anything_is_judged(
+    change: dict[str, int], message: str, trained: Path, judge_directory: Path, workdir: Path
+) -> None:
+    made = config(trained, judge_directory)
+    made.eval.update(change)
+    with pytest.raises(ValueError, match=message):
+        evaluation.evaluate(made, workdir, mesh=sharding.make_mesh((8, 1, 1)))
+    assert not (workdir / "eval").exists()
+
+
+def test_an_evaluation_before_any_checkpoint(trained: Path, judge_directory: Path, workdir: Path) -> None:
+    shutil.rmtree(workdir / "checkpoints")
+    with pytest.raises(ValueError, match="there is no checkpoint yet"):
+        evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
