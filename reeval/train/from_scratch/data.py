@@ -7,7 +7,7 @@ import dataclasses
 import os
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -171,12 +171,15 @@ def _work(step: int, progress: float) -> dict[str, np.ndarray]:
 
 @contextmanager
 def batches(
-    tokenizer_file: Path, options: DataOptions, steps: int, workers: int
+    tokenizer_file: Path, options: DataOptions, steps: int, workers: int, progress: Callable[[int], float]
 ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-    """The batches of a run of `steps`, made ahead by worker processes (0: by this one)."""
+    """The batches of a run of at most `steps`, made ahead by worker processes (0: by this one).
+
+    `progress` gives the share of the run that is done when a step's batch is asked for.
+    """
     if workers == 0:
         tagger = Tagger(Tokenizer.from_file(str(tokenizer_file)), options.prompt)
-        yield (make_batch(tagger, options, step, step / steps) for step in range(steps))
+        yield (make_batch(tagger, options, step, progress(step)) for step in range(steps))
         return
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel enough
     with get_context("spawn").Pool(workers, _start_worker, (str(tokenizer_file), options)) as pool:
@@ -184,7 +187,7 @@ def batches(
         def ahead() -> Iterator[dict[str, np.ndarray]]:
             pending: deque = deque()
             for step in range(steps):
-                pending.append(pool.apply_async(_work, (step, step / steps)))
+                pending.append(pool.apply_async(_work, (step, progress(step))))
                 if len(pending) > 4 * workers:
                     yield pending.popleft().get()
             while pending:

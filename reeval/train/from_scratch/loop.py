@@ -85,11 +85,15 @@ def _train(o: Options, made: Path, out: Path) -> None:
 
     # Step after step. Nothing waits for the device but the log, which reads a step that is long past.
     began = time.monotonic()
+
+    def progress_at(step: int) -> float:
+        return max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
+
     due = 1 / o.evaluations if o.evaluations else math.inf
     logged: Any = None
-    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers) as batches:
+    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers, progress_at) as batches:
         for step, batch in enumerate(batches, start=1):
-            progress = max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
+            progress = progress_at(step)
             scale = np.float32(_schedule(progress, o.warmup))
             params, opt, metrics = train_step(params, opt, jax.device_put(batch), scale)
             last = step == o.steps or progress >= 1

@@ -84,7 +84,7 @@ def test_the_curriculum_sets_the_number_of_sentences(tagger):
 def test_workers_make_the_batches_of_the_process_itself(directory):
     made = []
     for workers in (0, 2):
-        with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers) as batches:
+        with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers, lambda step: step / 6) as batches:
             made.append(list(batches))
     assert len(made[0]) == len(made[1]) == 6
     for one, other in zip(*made, strict=True):
