@@ -1,7 +1,7 @@
 """Train the embedded judge from scratch on template pairs.
 
 Command:  bash launch/embedded_judge.sh
-Hardware: one NVIDIA H200; 16 CPU cores, which make the data
+Hardware: 2 CPU cores
 Memory:   FIXME
 Duration: FIXME
 Expected: FIXME
@@ -27,28 +27,28 @@ def get_config() -> ConfigDict:
                 "tied": True,
             },
             "data": {
-                "rows": 64,
-                "length": 512,
+                "rows": 24,
+                "length": 256,
                 "prompt": "compact-1",
                 "seed": 0,
                 # Short reports first: (until this share of the run, least and most sentences of a report).
-                "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 6)),
-                "scrambled": 0.5,
+                "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 5)),
+                "scrambled": 0.4,
                 "two_pass_share": 0.3,
                 # One pair in 7 is identical; 1, 2 or 3 edits in the others.
                 "identical": 0.3,
                 "edit_counts": (0.42, 0.35, 0.23),
             },
             "train": {
-                "steps": 16_000,
-                "minutes": 7.0,
+                "steps": 3_200,
+                "minutes": 90.0,
                 "muon_rate": 0.02,
                 "adam_rate": 3e-3,
                 "warmup": 0.02,
-                "workers": 15,
-                "log_every": 200,
-                "evaluations": 3,
-                "evaluation_pairs": 192,
+                "workers": 1,
+                "log_every": 100,
+                "evaluations": 4,
+                "evaluation_pairs": 64,
             },
         }
     )
