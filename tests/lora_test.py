@@ -69,9 +69,7 @@ def test_each_projection_gets_its_share_in_plain_matrices():
         a, b, w = (np.asarray(v[...], np.float64) for v in (einsum.lora.a, einsum.lora.b, einsum.w))
         for n in range(len(w)) if path.startswith("layers") else [...]:
             expected = (a[n].reshape(-1, 3) @ b[n].reshape(3, -1)) * 6.0 / math.sqrt(3)
-            np.testing.assert_allclose(
-                np.asarray(einsum.lora.delta())[n], expected.reshape(w[n].shape), atol=1e-5
-            )
+            np.testing.assert_allclose(np.asarray(einsum.lora.delta())[n], expected.reshape(w[n].shape), atol=1e-5)
 
 
 def test_a_new_adapter_is_nothing():

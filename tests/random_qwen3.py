@@ -156,9 +156,7 @@ def forward(raw: Raw, held: Tensors, ids: np.ndarray) -> np.ndarray:
 
 def relative(ours: Any, theirs: Any) -> float:
     """The largest difference as a share of the largest value."""
-    return float(
-        np.abs(np.asarray(ours, np.float64) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max()
-    )
+    return float(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max())
 
 
 BFLOAT16 = ml_dtypes.bfloat16

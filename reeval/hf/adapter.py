@@ -137,9 +137,7 @@ def load_adapter(path: str | Path, model: nnx.Module) -> lora.LoRAConfig:
     ]:
         problems.append(f"misshapen {', '.join(misshapen)}")
     if problems or not chosen:
-        raise ValueError(
-            f"{directory / WEIGHTS}: does not fit the model: {'; '.join(problems) or 'it is empty'}"
-        )
+        raise ValueError(f"{directory / WEIGHTS}: does not fit the model: {'; '.join(problems) or 'it is empty'}")
 
     lora.add(model, config, module_name, rngs=nnx.Rngs(0))
     for entry in chosen:
@@ -172,9 +170,7 @@ def _read(directory: Path) -> tuple[lora.LoRAConfig, dict[str, np.ndarray]]:
         raise ValueError(f"{directory}: no {CONFIG}; give a PEFT adapter directory")
     raw = read_json(directory / CONFIG)
     if raw.get("peft_type") != "LORA":
-        raise ValueError(
-            f"{directory / CONFIG}: peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'"
-        )
+        raise ValueError(f"{directory / CONFIG}: peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'")
     if used := [name for name, unused in _UNSUPPORTED.items() if raw.get(name) and raw[name] != unused]:
         raise ValueError(f"{directory / CONFIG}: {', '.join(used)} not supported")
     if not (directory / WEIGHTS).is_file():
@@ -184,10 +180,7 @@ def _read(directory: Path) -> tuple[lora.LoRAConfig, dict[str, np.ndarray]]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{directory / WEIGHTS}: damaged or truncated ({error}); fetch it again") from None
     # Which modules PEFT's list or regex meant shows in the tensors.
-    names = {
-        re.sub(r".*\.layers\.\d+\.", "", name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0])
-        for name in tensors
-    }
+    names = {re.sub(r".*\.layers\.\d+\.", "", name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0]) for name in tensors}
     try:
         config = lora.LoRAConfig(
             rank=int(raw["r"]),

@@ -52,9 +52,7 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
         raise ValueError(f"{directory}: no {CONFIG}; is this a Hugging Face model directory?")
     raw = read_json(file)
     if (model_type := raw.get("model_type")) not in FAMILIES:
-        raise ValueError(
-            f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}"
-        )
+        raise ValueError(f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}")
     if raw.get("quantization_config"):
         raise ValueError(f"{file}: quantized weights are not supported; fetch the unquantized checkpoint")
     family = FAMILIES[model_type]

@@ -38,10 +38,7 @@ _LAYER = (
 # All of it, for a head that is not tied.
 TABLE = (
     Entry("embed.embedding", "model.embed_tokens.weight", "VD->VD"),
-    *(
-        Entry(f"layers.{path}", f"model.layers.{{layer}}.{name}.weight", layout)
-        for path, name, layout in _LAYER
-    ),
+    *(Entry(f"layers.{path}", f"model.layers.{{layer}}.{name}.weight", layout) for path, name, layout in _LAYER),
     Entry("final_norm.scale", "model.norm.weight", "D->D"),
     Entry("head.w", "lm_head.weight", "VD->DV"),
 )

@@ -96,9 +96,7 @@ def save_model(
     if any(einsum.lora is not None for _, einsum in lora.projections(model)):
         raise ValueError("the model has adapters: merge them first, or save them apart")
     if len(tokenizer) > model.config.vocab_size:
-        raise ValueError(
-            f"{len(tokenizer)} tokens, more than the model's vocabulary of {model.config.vocab_size}"
-        )
+        raise ValueError(f"{len(tokenizer)} tokens, more than the model's vocabulary of {model.config.vocab_size}")
     table = {entry.path: entry for entry in family.table(model.config)}
     tensors: dict[str, Tensor] = {}
     places: dict[str, tuple[Entry, jax.Array, Any]] = {}

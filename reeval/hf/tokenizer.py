@@ -39,11 +39,7 @@ def load_tokenizer(path: str | Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever the Rust reader raises for a damaged file
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"{directory}: the tokenizer cannot be read ({reason}); fetch its files again"
-        ) from None
+        raise ValueError(f"{directory}: the tokenizer cannot be read ({reason}); fetch its files again") from None
     if not tokenizer.chat_template:
-        raise ValueError(
-            f"{directory}: the tokenizer has no chat template; a judge needs an instruction-tuned model"
-        )
+        raise ValueError(f"{directory}: the tokenizer has no chat template; a judge needs an instruction-tuned model")
     return tokenizer

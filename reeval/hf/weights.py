@@ -54,9 +54,7 @@ class Weights(Mapping[str, Tensor]):
             self._tensors |= found
         for name, file_name in ({} if index is None else index).items():
             if name not in self._tensors or self._tensors[name].file.name != file_name:
-                raise ValueError(
-                    f"{directory / INDEX}: {name} is not in {file_name} as it says; fetch both again"
-                )
+                raise ValueError(f"{directory / INDEX}: {name} is not in {file_name} as it says; fetch both again")
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -73,9 +71,7 @@ class Weights(Mapping[str, Tensor]):
             return file.get_slice(name)[slices] if slices else file.get_tensor(name)
 
 
-def write(
-    directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray], max_bytes: int
-) -> None:
+def write(directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray], max_bytes: int) -> None:
     """Write tensors into one file or, where they do not fit, several of at most `max_bytes` with an index.
 
     Args:
@@ -136,15 +132,11 @@ def _index(directory: Path) -> dict[str, str] | None:
         if not all(isinstance(name, str) for name in weight_map.values()):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(
-            f"{file}: not an index of safetensors files (no weight_map); fetch it again"
-        ) from None
+        raise ValueError(f"{file}: not an index of safetensors files (no weight_map); fetch it again") from None
     for name in weight_map.values():
         # A name with a directory in it could point anywhere on this machine.
         if name != os.path.basename(name) or not name.endswith(".safetensors"):
-            raise ValueError(
-                f"{file}: names {name!r}, which is no safetensors file of this directory; refused"
-            )
+            raise ValueError(f"{file}: names {name!r}, which is no safetensors file of this directory; refused")
     return weight_map
 
 
@@ -152,9 +144,7 @@ def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
     if index is not None:
         files = [directory / name for name in sorted(set(index.values()))]
         if missing := [file.name for file in files if not file.is_file()]:
-            raise ValueError(
-                f"{directory / INDEX}: names {', '.join(missing)}, not in the directory; fetch the rest"
-            )
+            raise ValueError(f"{directory / INDEX}: names {', '.join(missing)}, not in the directory; fetch the rest")
         return files
     if (directory / SINGLE).is_file():
         return [directory / SINGLE]

@@ -1,5 +1,7 @@
 """Directories out: what transformers, PEFT and we read back, and that they appear whole or not at all."""
 
+import contextlib
+import importlib
 import json
 import os
 
@@ -48,6 +50,13 @@ def greedy(model, ids, new):
     for n in range(at, at + new):
         ids[:, n] = np.asarray(forward(state, jnp.asarray(ids)))[:, n - 1].argmax(-1)
     return ids[:, at:]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On these shapes more threads of torch only wait for each other."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch").set_num_threads(1)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +115,10 @@ def test_a_merged_directory_reads_back_as_the_merged_model(tmp_path, shape, dtyp
 
     lora.merge(model)
     reloaded = hf.load_model(tmp_path / "out")
-    for (path, ours), (_, theirs) in zip(
-        *(nnx.to_flat_state(nnx.state(m)) for m in (model, reloaded)), strict=True
-    ):
+    for (path, ours), (_, theirs) in zip(*(nnx.to_flat_state(nnx.state(m)) for m in (model, reloaded)), strict=True):
         # Both sum in float32, in an order of their own: the last bit may differ.
         step = 1e-6 if dtype == np.float32 else 2**-8
-        np.testing.assert_allclose(
-            *(np.asarray(v[...], np.float32) for v in (ours, theirs)), rtol=step, atol=1e-6
-        )
+        np.testing.assert_allclose(*(np.asarray(v[...], np.float32) for v in (ours, theirs)), rtol=step, atol=1e-6)
         assert np.mean(np.asarray(ours[...] != theirs[...])) < (1 if dtype == np.float32 else 1e-3), path
 
 
@@ -148,9 +153,7 @@ def test_config_tokenizer_and_licence_come_along_and_decoding_is_greedy(tmp_path
     (base / "README.md").write_text("of the base")
     (base / "run.py").write_text("not to be copied")
     hf.save_merged(tmp_path / "out", base, card="of the judge")
-    out = {
-        file.name: file.read_bytes() for file in (tmp_path / "out").iterdir() if file.suffix != ".safetensors"
-    }
+    out = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir() if file.suffix != ".safetensors"}
     generation = json.loads(out.pop("generation_config.json"))
     assert generation == {"do_sample": False, "eos_token_id": [5, 6], "pad_token_id": 0}
     assert out.pop("README.md") == b"of the judge"
@@ -178,9 +181,7 @@ def test_a_model_made_here_is_saved_with_its_tokenizer(tmp_path, small_tokenizer
     hf.save_model(tmp_path / "out", model, small_tokenizer, card="card", max_shard_bytes=50_000)
     reloaded = hf.load_model(tmp_path / "out")
     assert reloaded.config == model.config
-    jax.tree.map(
-        np.testing.assert_array_equal, *(jax.tree.map(np.asarray, nnx.state(m)) for m in (model, reloaded))
-    )
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.map(np.asarray, nnx.state(m)) for m in (model, reloaded)))
     assert hf.load_tokenizer(tmp_path / "out").get_vocab() == small_tokenizer.get_vocab()
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert config["eos_token_id"] == small_tokenizer.eos_token_id

@@ -80,10 +80,7 @@ def test_on_a_mesh_each_device_gets_its_part(tmp_path, mesh, shape, monkeypatch)
         assert variable[...].sharding == sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
     w = model.layers.mlp.up.w[...]
     parts = mesh.shape["fsdp"] * mesh.shape["tensor"]
-    assert (
-        w.addressable_shards[0].data.size * (parts if raw["hidden_size"] % mesh.shape["fsdp"] == 0 else 1)
-        == w.size
-    )
+    assert w.addressable_shards[0].data.size * (parts if raw["hidden_size"] % mesh.shape["fsdp"] == 0 else 1) == w.size
 
 
 def test_a_part_is_read_without_the_rest(tmp_path, monkeypatch):
@@ -143,9 +140,7 @@ def test_a_repeated_tied_head_is_tolerated_if_it_is_the_same(tmp_path):
     assert_holds(hf.load_model(random_qwen3.write(tmp_path, raw, twice)), raw, held)
     twice["lm_head.weight"][-1, -1] += 1
     random_qwen3.write(tmp_path, raw, twice)
-    with pytest.raises(
-        ValueError, match=r"ties lm_head.weight to model.embed_tokens.weight, but they differ"
-    ):
+    with pytest.raises(ValueError, match=r"ties lm_head.weight to model.embed_tokens.weight, but they differ"):
         hf.load_model(tmp_path)
 
 
@@ -232,14 +227,10 @@ def test_missing_shard(tmp_path):
     refused(tmp_path, "names model-00002-of-00003.safetensors, not in the directory; fetch the rest")
 
 
-@pytest.mark.parametrize(
-    "name", ["../stolen.safetensors", "/etc/passwd", "sub/model.safetensors", "model.bin"]
-)
+@pytest.mark.parametrize("name", ["../stolen.safetensors", "/etc/passwd", "sub/model.safetensors", "model.bin"])
 def test_index_that_leaves_the_directory(tmp_path, name):
     directory = random_qwen3.checkpoint(tmp_path / "in", SHAPE, files=2)
-    (tmp_path / "stolen.safetensors").write_bytes(
-        (directory / "model-00001-of-00002.safetensors").read_bytes()
-    )
+    (tmp_path / "stolen.safetensors").write_bytes((directory / "model-00001-of-00002.safetensors").read_bytes())
     index = directory / "model.safetensors.index.json"
     raw = json.loads(index.read_text())
     raw["weight_map"]["lm_head.weight"] = name

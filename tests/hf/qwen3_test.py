@@ -98,9 +98,7 @@ def test_what_cannot_be_expressed_is_refused_with_the_file(tmp_path, fields, mes
 
 
 def test_all_problems_are_named_at_once():
-    with pytest.raises(
-        ValueError, match=r"vocab_size is missing; .*head_dim.*; attention_bias is not supported"
-    ):
+    with pytest.raises(ValueError, match=r"vocab_size is missing; .*head_dim.*; attention_bias is not supported"):
         qwen3.read_config(
             {n: v for n, v in PLAIN.items() if n != "vocab_size"} | {"head_dim": -2, "attention_bias": True}
         )
