@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
                 # One pair in 7 is identical; 1, 2 or 3 edits in the others.
                 "identical": 0.3,
                 "edit_counts": (0.42, 0.35, 0.23),
+                "doubt": 0.0,
             },
             "train": {
                 "steps": 3_200,

@@ -32,6 +32,8 @@ class DataOptions:
 
     curriculum: (share of the run, least and most sentences of a reference), in order, the last share being 1.
     scrambled: share of the pairs that come from scrambled families.
+    doubt: share of the pairs whose errors are all labelled insignificant, drawn blindly. It teaches nothing of
+        significance; it keeps the unlikely word within reach of fine-tuning, which it is not after none at all.
     """
 
     rows: int
@@ -43,6 +45,7 @@ class DataOptions:
     two_pass_share: float
     edit_counts: tuple[float, ...]
     identical: float
+    doubt: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ class Tagger:
         glue = f"\n<|im_start|>user\n{second}<|im_end|>\n<|im_start|>assistant\n"
         self.second: list[int] = tokenizer.encode(glue).ids
 
-    def tagged(self, mode: str, pair: Pair) -> Tagged:
-        """The conversation of a labelled template pair. In stage 1 every difference counts as significant."""
+    def tagged(self, mode: str, pair: Pair, severity: str = "significant") -> Tagged:
+        """The conversation of a labelled template pair, all its errors of one severity."""
         assert pair.errors is not None
         (message,) = prompts.first_messages(self.prompt, mode, pair)
         text = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
@@ -95,7 +98,7 @@ class Tagger:
             else:
                 parts.append(REFERENCE if reference <= inside < reference + len(pair.reference) else PROMPT)
                 tags.append(NO_TAG)
-        flagged = tuple(dataclasses.replace(error, severity="significant") for error in pair.errors)
+        flagged = tuple(dataclasses.replace(error, severity=severity) for error in pair.errors)
         for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(flagged))):
             if turn:
                 tokens += self.second
@@ -136,7 +139,8 @@ def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float)
     used = [0] * options.rows
     misses = 0
     for number, pair in enumerate(sources(options, step, progress), start=1):
-        made = tagger.tagged("two_pass" if rng.random() < options.two_pass_share else "one_pass", pair)
+        mode = "two_pass" if rng.random() < options.two_pass_share else "one_pass"
+        made = tagger.tagged(mode, pair, "insignificant" if rng.random() < options.doubt else "significant")
         size = len(made.tokens)
         if size > options.length:
             continue

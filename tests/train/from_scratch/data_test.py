@@ -90,3 +90,13 @@ def test_workers_make_the_batches_of_the_process_itself(directory):
     for one, other in zip(*made, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_doubt_labels_blindly_that_share_of_the_pairs(tagger):
+    (unlikely,) = tagger.tokenizer.encode(" insignificant").ids
+    for doubt, least, most in ((0.0, 0.0, 0.0), (0.5, 0.3, 0.7), (1.0, 1.0, 1.0)):
+        options = dataclasses.replace(OPTIONS, rows=40, two_pass_share=0.0, doubt=doubt)
+        batch = data.make_batch(tagger, options, 1, 0.9)
+        (likely,) = tagger.tokenizer.encode(" significant").ids
+        counts = [np.sum((batch["tokens"] == word) & (batch["parts"] == data.ANSWER)) for word in (unlikely, likely)]
+        assert least <= counts[0] / sum(counts) <= most
