@@ -1,13 +1,15 @@
 """`reeval train / eval / export / plan`: flags to arguments, nothing else."""
 
 import difflib
+import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict, config_flags
 
 USAGE = """reeval: judges of generated radiology reports.
 
@@ -69,6 +71,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 }
 
 
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit code: 0, 2 for a user's mistake (one line on standard error), 1 for the rest."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -76,57 +81,99 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
-        return 0 if arguments else 2
-    name, *rest = arguments
+        if arguments:
+            return 0
+        print("reeval: say which command to run", file=sys.stderr)
+        return 2
+    name, *rest = _joined(arguments)
     try:
         if name not in COMMANDS:
             raise ValueError(f"no command {name!r}; there are {', '.join(COMMANDS)} (see `reeval --help`)")
         COMMANDS[name](rest)
     except Help as help_text:
         print(help_text)
-    except (ValueError, FileNotFoundError, PermissionError, FloatingPointError) as error:
-        if debug:
-            raise
-        print(f"reeval: {error}", file=sys.stderr)
-        return 1 if isinstance(error, FloatingPointError) else 2
     except KeyboardInterrupt:
         print("reeval: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+    except Exception as error:
+        if debug:
+            raise
+        print(f"reeval: {_one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, (ValueError, *_WRONG_PATHS)) else 1
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, ValueError | OSError | FloatingPointError):
+        return " ".join(str(error).split())
+    # A mistake of ours or the device's. Only the latter's words are sure to quote no report.
+    said = f": {' '.join(str(error).split())}" if isinstance(error, RuntimeError) else ""
+    return f"unexpected {type(error).__name__}{said}; the same command with --debug says where"
 
 
 class Help(Exception):
     """Carries a command's help text to `main`."""
 
 
+def _joined(arguments: list[str]) -> list[str]:
+    """`--name value` and `-name=value` as `--name=value`, all of which the flag library takes."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined[1:] and joined[-1].startswith("--") and "=" not in joined[-1] and not argument.startswith("-"):
+            joined[-1] += f"={argument}"
+        elif argument.startswith("-") and argument[1:2].isalpha() and argument != "-h":
+            joined.append(f"-{argument}")
+        else:
+            joined.append(argument)
+    return joined
+
+
 def _with_config(argv: Sequence[str], command: Callable[..., None], values: flags.FlagValues) -> None:
-    config_flags.DEFINE_config_file("config", None, "A file of configs/.", flag_values=values)
+    if _asks_for_help(argv):
+        flags.DEFINE_string("config", None, "A file of configs/.", flag_values=values)
+        _parse(values, argv, command)
     paths = [argument.partition("=")[2] for argument in argv if argument.startswith("--config=")]
-    for path in paths:
-        _check_overrides(path, argv)
-    _parse(values, argv, command)
-    if not paths:
-        raise ValueError("flag --config is missing, e.g. --config=configs/tiny.py")
+    if len(paths) != 1:
+        raise ValueError(f"flag --config is {'given twice' if paths else 'missing'}, e.g. --config=configs/tiny.py")
+    config = _read_config(paths[0])
+    _check_overrides(paths[0], config, argv)
+    overrides = [argument for argument in argv if not argument.startswith("--config=")]
+    # The flag library looks for overrides in sys.argv unless it is told otherwise.
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["reeval", *overrides])
+    _parse(values, overrides, command)
 
 
-def _check_overrides(path: str, argv: Sequence[str]) -> None:
-    """Name a field that the config does not have, which the flag library would report as a bare key."""
+def _read_config(path: str) -> ConfigDict:
+    if not Path(path).is_file():
+        raise ValueError(f"--config={path}: no such file; give one such as configs/tiny.py")
     try:
-        fields = runpy.run_path(path)["get_config"]()
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; --config takes a file such as configs/tiny.py") from None
+        config = runpy.run_path(path)["get_config"]()
     except Exception as error:
         raise ValueError(f"{path}: no usable config ({type(error).__name__}: {error})") from None
-    known = list(flatten_dict(fields.to_dict(), sep="."))
+    if not isinstance(config, ConfigDict):
+        raise ValueError(f"{path}: no usable config (get_config() gives a {type(config).__name__}, not a ConfigDict)")
+    return config
+
+
+def _check_overrides(path: str, config: ConfigDict, argv: Sequence[str]) -> None:
+    """Name a field that the config does not have, which the flag library would report as a bare key."""
+    known = list(flatten_dict(config.to_dict(), sep="."))
     for argument in argv:
-        name = argument.removeprefix("--config.").partition("=")[0]
-        if argument.startswith("--config.") and name not in known:
+        override = re.match(r"--(?:no)?config\.([^=]*)", argument)
+        name = override[1] if override else known[0]
+        if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise ValueError(f"{path}: has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    return "--help" in argv or "-h" in argv
+
+
 def _parse(values: flags.FlagValues, argv: Sequence[str], command: Callable[..., None]) -> None:
-    if "--help" in argv or "-h" in argv:
+    if _asks_for_help(argv):
         lines = [f"  --{name}: {values[name].help}" for name in values if name not in ("flagfile", "undefok")]
         override = ["  --config.FIELD=VALUE: override a field of the config."] if "config" in values else []
         raise Help("\n".join([str(command.__doc__), "", *lines, *override]))
@@ -136,6 +183,9 @@ def _parse(values: flags.FlagValues, argv: Sequence[str], command: Callable[...,
         raise ValueError(" ".join(str(error).split())) from None
     if rest[1:]:
         raise ValueError(f"unexpected argument {rest[1]!r}; flags have the form --name=value")
+    for name in ("workdir", "out"):
+        if name in values and not values[name].value:
+            raise ValueError(f"flag --{name} is empty; give a directory")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from reeval import sharding
+from reeval import settings, sharding
 from reeval.train.real_size import lower_step
 
 # What libtpu asks a TPU VM for, answered for a machine that is none; the last lets two processes compile at once.
@@ -32,6 +32,7 @@ def plan(config: ConfigDict, topology: str) -> dict[str, Any]:
     Raises:
         ValueError: if the topology is unknown, libtpu is missing, or the step does not fit.
     """
+    settings.check(config)
     for name, value in _NO_TPU_HERE.items():
         os.environ.setdefault(name, value)
     try:

@@ -108,6 +108,7 @@ def lora_config(config: ConfigDict) -> lora.LoRAConfig:
 def load_base(config: ConfigDict, mesh: Mesh) -> tuple[nnx.Module, Conversation]:
     """The base model of a config on the mesh, and its conversations."""
     directory = base_directory(config)
+    hf.load_config(directory)  # what is wrong with it shows before anything large is read
     conversation = Conversation(hf.load_tokenizer(directory), config.prompt)
     return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh), conversation
 

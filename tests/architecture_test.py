@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from rows above its own, or from its own row.
 ROWS = [
     ["", "pairs", "taxonomy", "verdicts", "embedded"],  # "" is reeval/__init__.py
-    ["prompts", "models", "lora", "metrics", "files", "progress"],
+    ["prompts", "models", "lora", "metrics", "files", "progress", "settings"],
     ["sharding", "hf", "synth"],
     ["data", "decode"],
-    ["run", "train", "evaluate"],
+    ["run", "train", "evaluate", "export", "plan"],
     ["cli", "__main__"],
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}

@@ -11,7 +11,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from reeval import lora, pairs, sharding
+from reeval import lora, pairs, settings, sharding
 from reeval.evaluate import report, writers
 from reeval.evaluate.judge import Judge
 from reeval.files import LineLog, write_atomically
@@ -34,9 +34,14 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     Raises:
         ValueError: for pairs or a working directory that cannot be evaluated.
     """
+    settings.check(config)
     benchmark = pairs.read(config.eval.pairs, labelled=True)
     mesh = mesh or sharding.make_mesh(config.mesh)
-    _check(config, mesh)
+    if config.eval.batch_size % sharding.batch_multiple(mesh):
+        raise ValueError(
+            f"config.eval.batch_size={config.eval.batch_size} must be a multiple of {sharding.batch_multiple(mesh)} "
+            "on this mesh"
+        )
     run = Run(config, workdir)
     run.check_judge()
     model, conversation = load_base(config, mesh)
@@ -78,17 +83,6 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
     print(f"verdicts and results: {run.evaluations}\nTensorBoard: {run.tensorboard}")
     return results
-
-
-def _check(config: ConfigDict, mesh: Mesh) -> None:
-    for name in ("batch_size", "max_prompt_tokens", "max_answer_tokens"):
-        if config.eval[name] < 1:
-            raise ValueError(f"config.eval.{name}={config.eval[name]} must be at least 1")
-    if config.eval.batch_size % sharding.batch_multiple(mesh):
-        raise ValueError(
-            f"config.eval.batch_size={config.eval.batch_size} must be a multiple of {sharding.batch_multiple(mesh)} "
-            "on this mesh"
-        )
 
 
 def _judged(

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 
-from reeval import lora, pairs, sharding
+from reeval import lora, pairs, settings, sharding
 from reeval.data import batches
 from reeval.models import remat
 from reeval.progress import progress
@@ -32,6 +32,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
         ValueError: for a config or data that cannot be trained with.
         FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
     """
+    settings.check(config)
     c = config.train
     mesh = mesh or sharding.make_mesh(config.mesh)
     _check(config, mesh)
@@ -65,7 +66,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     )
 
     # The step.
-    tx, schedule = optimizer_of(c)
+    tx, schedule = optimizer_of(config)
     placement = state_placement(mesh, tx, adapter, jax.tree.map(lambda x: x.sharding, adapter))
     state = init_state(tx, adapter, placement)
     step_fn = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
@@ -132,11 +133,6 @@ def _check(config: ConfigDict, mesh: Mesh) -> None:
         raise ValueError(f"config.train.batch_size={c.batch_size} must be a multiple of {multiple} on this mesh")
     if c.loss_chunk and config.data.sequence_length % c.loss_chunk:
         raise ValueError(f"config.train.loss_chunk={c.loss_chunk} must divide config.data.sequence_length")
-    if not 0.0 <= config.data.two_pass_share <= 1.0:
-        raise ValueError(f"config.data.two_pass_share={config.data.two_pass_share} must be from 0 to 1")
-    for name in ("steps", "batch_size", "accumulation", "log_every", "checkpoint_every"):
-        if c[name] < 1:
-            raise ValueError(f"config.train.{name}={c[name]} must be at least 1")
     if c.remat not in remat.NAMES:
         raise ValueError(f"config.train.remat={c.remat!r} is not one of {', '.join(remat.NAMES)}")
     if c.warmup_steps >= c.steps:

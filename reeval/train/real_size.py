@@ -34,7 +34,7 @@ def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
     """The lowered step and its arguments (state, base, batch) as shapes with shardings."""
     model = abstract_judge(config)
     parts, adapter, base = lora.take_apart(model)
-    tx, schedule = optimizer_of(config.train)
+    tx, schedule = optimizer_of(config)
     placed = {
         ".".join(map(str, path)): sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
         for path, variable in nnx.to_flat_state(nnx.state(model, lora.LoRAParam))

@@ -46,20 +46,17 @@ def options_of(config: ConfigDict) -> StepOptions:
 
 
 def optimizer_of(config: ConfigDict) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """AdamW after clipping by the global norm, under linear warm-up and cosine decay; and the schedule by itself.
-
-    Args:
-        config: the section `train`.
-    """
+    """AdamW after clipping by the global norm, under linear warm-up and cosine decay; and the schedule by itself."""
+    c = config.train
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
-        peak_value=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        decay_steps=config.steps,
-        end_value=config.final_learning_rate,
+        peak_value=c.learning_rate,
+        warmup_steps=c.warmup_steps,
+        decay_steps=c.steps,
+        end_value=c.final_learning_rate,
     )
-    adamw = optax.adamw(schedule, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay)
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw), schedule
+    adamw = optax.adamw(schedule, b1=c.b1, b2=c.b2, weight_decay=c.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(c.clip_norm), adamw), schedule
 
 
 def state_placement(mesh: Mesh, tx: optax.GradientTransformation, adapter: Mapping[str, Any], placed: Any) -> Any:

@@ -1,0 +1,119 @@
+"""What a run's config holds: every field with its type and range, so that a mistake is named before work begins."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """`least` and `most` are included in the range, `above` and `below` are not."""
+
+    kind: type
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    among: tuple[str, ...] = ()
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value, as it goes on after "config.x=y"."""
+        if not self._is_of_kind(value):
+            return f"must be {_KINDS[self.kind]}"
+        if self.among and value not in self.among:
+            return f"is not one of {', '.join(self.among)}"
+        if self.kind is float and not math.isfinite(value):
+            return "must be a finite number"
+        bounds = (
+            ("at least", self.least, lambda bound: value >= bound),
+            ("above", self.above, lambda bound: value > bound),
+            ("at most", self.most, lambda bound: value <= bound),
+            ("below", self.below, lambda bound: value < bound),
+        )
+        given = [(word, bound, holds(bound)) for word, bound, holds in bounds if bound is not None]
+        if all(right for _, _, right in given):
+            return None
+        return "must be " + " and ".join(f"{word} {bound:g}" for word, bound, _ in given)
+
+    def _is_of_kind(self, value: Any) -> bool:
+        if self.kind is tuple:  # JSON has lists only
+            return isinstance(value, tuple | list) and all(type(item) is int for item in value)
+        return type(value) is self.kind or (self.kind is float and type(value) is int)
+
+
+_KINDS = {
+    bool: "True or False",
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    tuple: "a tuple of whole numbers",
+}
+_COUNT = Field(int, least=1)
+_SHARE = Field(float, least=0, most=1)
+
+FIELDS: dict[str, Field] = {
+    "model.path": Field(str),
+    "model.dtype": Field(str, among=("float32", "bfloat16", "float16")),
+    "prompt": Field(str),
+    "mesh": Field(tuple),
+    "lora.rank": _COUNT,
+    "lora.alpha": Field(float, above=0),
+    "lora.rslora": Field(bool),
+    "lora.dropout": Field(float, least=0, below=1),
+    "lora.targets": Field(str),
+    "data.train": Field(str),
+    "data.sequence_length": _COUNT,
+    "data.two_pass_share": _SHARE,
+    "data.severity_weight": Field(float, least=0),
+    "train.steps": _COUNT,
+    "train.batch_size": _COUNT,
+    "train.accumulation": _COUNT,
+    "train.learning_rate": Field(float, above=0),
+    "train.final_learning_rate": Field(float, least=0),
+    "train.warmup_steps": Field(int, least=0),
+    "train.weight_decay": Field(float, least=0),
+    "train.clip_norm": Field(float, above=0),
+    "train.b1": Field(float, least=0, below=1),
+    "train.b2": Field(float, least=0, below=1),
+    "train.remat": Field(str),
+    "train.loss_chunk": Field(int, least=0),
+    "train.log_every": _COUNT,
+    "train.checkpoint_every": _COUNT,
+    "train.seed": Field(int, least=0, below=2**31),
+    "eval.pairs": Field(str),
+    "eval.batch_size": _COUNT,
+    "eval.max_prompt_tokens": _COUNT,
+    "eval.max_answer_tokens": _COUNT,
+    "eval.base": Field(bool),
+}
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Make sure that a config has the fields of a run, all of them and no other, each of its type and in its range.
+
+    Raises:
+        ValueError: naming the first field that is wrong.
+    """
+    given = _flat(config)
+    for name in given:
+        if name not in FIELDS:
+            near = difflib.get_close_matches(name, FIELDS, n=1)
+            raise ValueError(f"config has an unknown field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    for name, field in FIELDS.items():
+        if name not in given:
+            raise ValueError(f"config.{name} is missing")
+        problem = field.problem(given[name])
+        if problem:
+            raise ValueError(f"config.{name}={given[name]!r} {problem}")
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) or hasattr(value, "items"):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
