@@ -27,29 +27,28 @@ def get_config() -> ConfigDict:
                 "tied": True,
             },
             "data": {
-                "rows": 24,
+                "rows": 32,
                 "length": 256,
                 "prompt": "compact-1",
                 "seed": 0,
                 # Short reports first: (until this share of the run, least and most sentences of a report).
-                "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 5)),
-                "scrambled": 0.4,
+                "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 4)),
+                "scrambled": 0.5,
                 "two_pass_share": 0.3,
                 # One pair in 7 is identical; 1, 2 or 3 edits in the others.
                 "identical": 0.3,
                 "edit_counts": (0.42, 0.35, 0.23),
-                "doubt": 0.0,
             },
             "train": {
-                "steps": 3_200,
-                "minutes": 90.0,
+                "steps": 2_400,
+                "minutes": 60.0,
                 "muon_rate": 0.02,
                 "adam_rate": 3e-3,
                 "warmup": 0.02,
                 "workers": 1,
-                "log_every": 100,
-                "evaluations": 4,
-                "evaluation_pairs": 64,
+                "log_every": 25,
+                "evaluations": 3,
+                "evaluation_pairs": 128,
             },
         }
     )

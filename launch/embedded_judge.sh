@@ -7,4 +7,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-$(bash launch/environment.sh run)}
-exec "$python" -m reeval.train.from_scratch --config=configs/embedded_judge.py --out=runs/embedded_judge "$@"
+exec "$python" -m reeval.from_scratch --config=configs/embedded_judge.py --out=runs/embedded_judge "$@"

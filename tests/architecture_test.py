@@ -25,7 +25,7 @@ ROWS = [
     ["prompts", "models", "lora", "metrics", "files", "progress", "settings"],
     ["sharding", "hf", "synth"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "plan"],
+    ["run", "train", "evaluate", "export", "plan", "from_scratch"],
     ["cli", "__main__"],
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}

@@ -25,12 +25,13 @@ from reeval.train.checkpoint import Checkpoints
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
     """Judge the benchmark pairs of a config with the run's newest adapter, and with the base if the config asks.
 
-    Verdicts go to `eval/<judge>/<mode>.jsonl` as they come, so that a killed evaluation goes on where it stopped.
+    Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come, so that a killed evaluation goes on where it stopped.
 
     Args:
         mesh: by default the config's, over all devices.
     Returns:
-        what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`.
+        what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`; and where the base
+        was judged too, McNemar's tests between the two.
     Raises:
         ValueError: for pairs or a working directory that cannot be evaluated.
     """
@@ -66,6 +67,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         "max_answer_tokens": config.eval.max_answer_tokens,
     }
     results: dict[str, Any] = {"settings": what, "judges": {}}
+    verdicts: dict[str, list[list[dict[str, Any]]]] = {mode: [] for mode in MODES}
     for name in ("base", "tuned") if config.eval.base else ("tuned",):
         at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(adapter))
         if name == "tuned":
@@ -75,12 +77,18 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         summaries = {}
         for mode in MODES:
             signature = what | {"adapter_sha256": adapter_sha256, "mode": mode}
-            rows = _judged(judge, weights, benchmark, mode, directory / f"{mode}.jsonl", signature, f"{name} {mode}")
+            path = directory / mode / "verdicts.jsonl"
+            rows = _judged(judge, weights, benchmark, mode, path, signature, f"{name} {mode}")
             summaries[mode] = report.summarise(rows, benchmark)
+            verdicts[mode].append(rows)
         writers.write_tensorboard(run.tensorboard / f"eval_{name}", summaries, at_step)
         results["judges"][name] = {"step": at_step, "adapter_sha256": adapter_sha256, "modes": summaries}
+    if config.eval.base:
+        results["mcnemar"] = {mode: report.compare(*both, benchmark) for mode, both in verdicts.items()}
     writers.write_results(run.evaluations / "results.json", results)
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
+    for mode, tests in results.get("mcnemar", {}).items():
+        writers.print_paired(mode, "base", "tuned", tests)
     print(f"verdicts and results: {run.evaluations}\nTensorBoard: {run.tensorboard}")
     return results
 

@@ -48,6 +48,15 @@ def print_table(judges: Mapping[str, Mapping[str, Summary]], console: Console | 
         console.print(table)
 
 
+def print_paired(mode: str, first: str, second: str, tests: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print `report.compare` of two judges: how many pairs only one of them judged rightly, and how likely by chance."""
+    said = [
+        f"{name}: {test['only_second']} pairs only {second}, {test['only_first']} only {first} (p = {test['p']:.2g})"
+        for name, test in tests.items()
+    ]
+    print(f"{mode.replace('_', '-')}, judged rightly by one alone, McNemar's exact test: {'; '.join(said)}")
+
+
 def _scores(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
     table = _table("Share of pairs judged rightly, in percent, with 95 % intervals")
     headers = ("D", "R", "R without\nidentical", "(D+R)/2", "D-R", "parse\nfail", "n of\nD, R")

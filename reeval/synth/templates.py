@@ -29,7 +29,7 @@ class Recipe:
     edit_counts: relative shares of 1, 2, 3 ... edits in the other pairs.
     """
 
-    sentences: tuple[int, int] = (3, 5)
+    sentences: tuple[int, int] = (2, 4)
     identical: float = 0.15
     edit_counts: tuple[float, ...] = (0.55, 0.3, 0.15)
 

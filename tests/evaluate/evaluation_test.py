@@ -27,7 +27,7 @@ from reeval.train import loop
 TIMES = 16
 BENCHMARK = taught_judge.many(TIMES)
 MESH = sharding.single_device_mesh
-LOGS = [f"{judge}/{mode}.jsonl" for judge in ("base", "step-000003") for mode in prompts.MODES]
+LOGS = [f"{judge}/{mode}/verdicts.jsonl" for judge in ("base", "step-000003") for mode in prompts.MODES]
 
 
 def config(directory: Path, judge: Path) -> ConfigDict:
@@ -82,7 +82,9 @@ def test_every_verdict_is_there_once_and_the_figures_follow_from_it(evaluated: t
     assert set(results["judges"]) == {"base", "tuned"}
     assert results["judges"]["tuned"]["step"] == 3 and results["judges"]["base"]["step"] == 0
     for mode in prompts.MODES:
-        for log in (f"base/{mode}.jsonl", f"step-000003/{mode}.jsonl"):
+        # The adapter of three steps at no rate judges as the base does.
+        assert results["mcnemar"][mode]["D"] == {"only_first": 0, "only_second": 0, "n": 5 * TIMES, "p": 1.0}
+        for log in (f"base/{mode}/verdicts.jsonl", f"step-000003/{mode}/verdicts.jsonl"):
             for row in rows(workdir, log):
                 kind = taught_judge.kind(row["pair_id"])
                 expected, _ = taught_judge.STATUSES.get((kind, mode), ("ok", None))
@@ -140,7 +142,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, workdir: Path
 ) -> None:
     process = command(trained, judge_directory, workdir)
-    path = workdir / "eval" / "base" / "two_pass.jsonl"
+    path = workdir / "eval" / "base" / "two_pass" / "verdicts.jsonl"
     while not (path.exists() and path.stat().st_size):
         assert process.poll() is None, "ended before it could be killed"
         time.sleep(0.001)
@@ -174,20 +176,20 @@ def test_verdicts_of_other_settings_are_refused(
     shutil.copytree(evaluated[0], workdir)
     made = config(trained, judge_directory)
     made.eval.max_answer_tokens += 1
-    with pytest.raises(ValueError, match=r"base/one_pass\.jsonl: holds verdicts .* \(max_answer_tokens\); move it"):
+    with pytest.raises(ValueError, match=r"base/one_pass/verdicts\.jsonl: holds verdicts .* \(max_answer_tokens\); move it"):
         evaluation.evaluate(made, workdir, mesh=MESH())
     made = config(trained, judge_directory)
     made.eval.pairs = str(tmp_path / "others.jsonl")
     pairs.write(made.eval.pairs, BENCHMARK[:8])
     with pytest.raises(ValueError, match=r"\(pairs_sha256\)"):
         evaluation.evaluate(made, workdir, mesh=MESH())
-    (workdir / "eval" / "base" / "one_pass.settings.json").unlink()
-    with pytest.raises(ValueError, match=r"one_pass\.settings\.json is missing"):
+    (workdir / "eval" / "base" / "one_pass" / "verdicts.settings.json").unlink()
+    with pytest.raises(ValueError, match=r"verdicts\.settings\.json is missing"):
         evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
     # Where the pairs are judged, and how many at once, is no such setting.
     made = config(trained, judge_directory)
     made.eval.update({"batch_size": 4, "max_prompt_tokens": 60})
-    shutil.copy(evaluated[0] / "eval" / "base" / "one_pass.settings.json", workdir / "eval" / "base")
+    shutil.copy(evaluated[0] / "eval" / "base" / "one_pass" / "verdicts.settings.json", workdir / "eval" / "base" / "one_pass")
     assert evaluation.evaluate(made, workdir, mesh=MESH()) == evaluated[1]
 
 

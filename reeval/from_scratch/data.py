@@ -7,7 +7,7 @@ import dataclasses
 import os
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,8 +32,6 @@ class DataOptions:
 
     curriculum: (share of the run, least and most sentences of a reference), in order, the last share being 1.
     scrambled: share of the pairs that come from scrambled families.
-    doubt: share of the pairs whose errors are all labelled insignificant, drawn blindly. It teaches nothing of
-        significance; it keeps the unlikely word within reach of fine-tuning, which it is not after none at all.
     """
 
     rows: int
@@ -45,7 +43,6 @@ class DataOptions:
     two_pass_share: float
     edit_counts: tuple[float, ...]
     identical: float
-    doubt: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,8 +64,8 @@ class Tagger:
         glue = f"\n<|im_start|>user\n{second}<|im_end|>\n<|im_start|>assistant\n"
         self.second: list[int] = tokenizer.encode(glue).ids
 
-    def tagged(self, mode: str, pair: Pair, severity: str = "significant") -> Tagged:
-        """The conversation of a labelled template pair, all its errors of one severity."""
+    def tagged(self, mode: str, pair: Pair) -> Tagged:
+        """The conversation of a labelled template pair. In stage 1 every difference counts as significant."""
         assert pair.errors is not None
         (message,) = prompts.first_messages(self.prompt, mode, pair)
         text = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
@@ -98,7 +95,7 @@ class Tagger:
             else:
                 parts.append(REFERENCE if reference <= inside < reference + len(pair.reference) else PROMPT)
                 tags.append(NO_TAG)
-        flagged = tuple(dataclasses.replace(error, severity=severity) for error in pair.errors)
+        flagged = tuple(dataclasses.replace(error, severity="significant") for error in pair.errors)
         for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(flagged))):
             if turn:
                 tokens += self.second
@@ -139,8 +136,7 @@ def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float)
     used = [0] * options.rows
     misses = 0
     for number, pair in enumerate(sources(options, step, progress), start=1):
-        mode = "two_pass" if rng.random() < options.two_pass_share else "one_pass"
-        made = tagger.tagged(mode, pair, "insignificant" if rng.random() < options.doubt else "significant")
+        made = tagger.tagged("two_pass" if rng.random() < options.two_pass_share else "one_pass", pair)
         size = len(made.tokens)
         if size > options.length:
             continue
@@ -175,15 +171,12 @@ def _work(step: int, progress: float) -> dict[str, np.ndarray]:
 
 @contextmanager
 def batches(
-    tokenizer_file: Path, options: DataOptions, steps: int, workers: int, progress: Callable[[int], float]
+    tokenizer_file: Path, options: DataOptions, steps: int, workers: int
 ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-    """The batches of a run of at most `steps`, made ahead by worker processes (0: by this one).
-
-    `progress` gives the share of the run that is done when a step's batch is asked for.
-    """
+    """The batches of a run of `steps`, made ahead by worker processes (0: by this one)."""
     if workers == 0:
         tagger = Tagger(Tokenizer.from_file(str(tokenizer_file)), options.prompt)
-        yield (make_batch(tagger, options, step, progress(step)) for step in range(steps))
+        yield (make_batch(tagger, options, step, step / steps) for step in range(steps))
         return
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel enough
     with get_context("spawn").Pool(workers, _start_worker, (str(tokenizer_file), options)) as pool:
@@ -191,7 +184,7 @@ def batches(
         def ahead() -> Iterator[dict[str, np.ndarray]]:
             pending: deque = deque()
             for step in range(steps):
-                pending.append(pool.apply_async(_work, (step, progress(step))))
+                pending.append(pool.apply_async(_work, (step, step / steps)))
                 if len(pending) > 4 * workers:
                     yield pending.popleft().get()
             while pending:

@@ -3,7 +3,7 @@
 import pytest
 
 from reeval import hf
-from reeval.train.from_scratch import tokenizer as made_here
+from reeval.from_scratch import tokenizer as made_here
 
 
 @pytest.fixture(scope="session")

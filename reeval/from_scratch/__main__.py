@@ -1,4 +1,4 @@
-"""Runs a config: python -m reeval.train.from_scratch --config=configs/embedded_judge.py --out=DIR"""
+"""Runs a config: python -m reeval.from_scratch --config=configs/embedded_judge.py --out=DIR"""
 
 import argparse
 import runpy
@@ -7,9 +7,9 @@ from pathlib import Path
 
 def main() -> None:
     # Not above: the processes that make data import this file too, and have no use for JAX.
-    from reeval.train.from_scratch.loop import read_options, train
+    from reeval.from_scratch.loop import read_options, train
 
-    parser = argparse.ArgumentParser(prog="python -m reeval.train.from_scratch", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m reeval.from_scratch", description=__doc__)
     parser.add_argument("--config", required=True, help="file whose get_config() gives the options")
     parser.add_argument("--out", type=Path, required=True, help="Hugging Face directory to write")
     parser.add_argument("--steps", type=int, help="instead of the config's")

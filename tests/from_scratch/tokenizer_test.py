@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reeval import prompts, taxonomy, verdicts
 from reeval.pairs import Error
 from reeval.synth import scramble, templates
-from reeval.train.from_scratch import tokenizer as made_here
+from reeval.from_scratch import tokenizer as made_here
 from reeval.verdicts import Verdict
 
 

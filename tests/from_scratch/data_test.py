@@ -7,7 +7,7 @@ import pytest
 
 from reeval.data.conversation import Conversation
 from reeval.synth import scramble, templates
-from reeval.train.from_scratch import data
+from reeval.from_scratch import data
 
 OPTIONS = data.DataOptions(
     rows=4, length=384, prompt="compact-1", seed=3, curriculum=((0.5, 1, 2), (1.0, 2, 4)), scrambled=0.5,
@@ -84,19 +84,9 @@ def test_the_curriculum_sets_the_number_of_sentences(tagger):
 def test_workers_make_the_batches_of_the_process_itself(directory):
     made = []
     for workers in (0, 2):
-        with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers, lambda step: step / 6) as batches:
+        with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers) as batches:
             made.append(list(batches))
     assert len(made[0]) == len(made[1]) == 6
     for one, other in zip(*made, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
-
-
-def test_doubt_labels_blindly_that_share_of_the_pairs(tagger):
-    (unlikely,) = tagger.tokenizer.encode(" insignificant").ids
-    for doubt, least, most in ((0.0, 0.0, 0.0), (0.5, 0.3, 0.7), (1.0, 1.0, 1.0)):
-        options = dataclasses.replace(OPTIONS, rows=40, two_pass_share=0.0, doubt=doubt)
-        batch = data.make_batch(tagger, options, 1, 0.9)
-        (likely,) = tagger.tokenizer.encode(" significant").ids
-        counts = [np.sum((batch["tokens"] == word) & (batch["parts"] == data.ANSWER)) for word in (unlikely, likely)]
-        assert least <= counts[0] / sum(counts) <= most

@@ -12,9 +12,9 @@ from flax import nnx
 
 from reeval import hf
 from reeval.models.qwen3 import Qwen3
-from reeval.train.from_scratch import data, objective
-from reeval.train.from_scratch.loop import read_options, train
-from reeval.train.from_scratch.optimizer import make_optimizer
+from reeval.from_scratch import data, objective
+from reeval.from_scratch.loop import read_options, train
+from reeval.from_scratch.optimizer import make_optimizer
 
 CONFIG = Path(__file__).parents[3] / "configs" / "embedded_judge.py"
 

@@ -17,9 +17,9 @@ from flax import nnx
 
 from reeval import hf
 from reeval.models.qwen3 import Qwen3, Qwen3Config
-from reeval.train.from_scratch import data, objective, tokenizer
-from reeval.train.from_scratch.evaluation import Evaluation
-from reeval.train.from_scratch.optimizer import make_optimizer
+from reeval.from_scratch import data, objective, tokenizer
+from reeval.from_scratch.evaluation import Evaluation
+from reeval.from_scratch.optimizer import make_optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,15 +85,11 @@ def _train(o: Options, made: Path, out: Path) -> None:
 
     # Step after step. Nothing waits for the device but the log, which reads a step that is long past.
     began = time.monotonic()
-
-    def progress_at(step: int) -> float:
-        return max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
-
     due = 1 / o.evaluations if o.evaluations else math.inf
     logged: Any = None
-    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers, progress_at) as batches:
+    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers) as batches:
         for step, batch in enumerate(batches, start=1):
-            progress = progress_at(step)
+            progress = max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
             scale = np.float32(_schedule(progress, o.warmup))
             params, opt, metrics = train_step(params, opt, jax.device_put(batch), scale)
             last = step == o.steps or progress >= 1
