@@ -16,7 +16,7 @@ from reeval.from_scratch import data, objective
 from reeval.from_scratch.loop import read_options, train
 from reeval.from_scratch.optimizer import make_optimizer
 
-CONFIG = Path(__file__).parents[3] / "configs" / "embedded_judge.py"
+CONFIG = Path(__file__).parents[2] / "configs" / "embedded_judge.py"
 
 
 def options(**changes):
