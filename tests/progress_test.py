@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 
 from reeval import progress
@@ -20,9 +22,8 @@ def test_without_a_terminal_lines_come_now_and_then_and_at_the_end(
 
 
 def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(
-        progress, "Console", lambda console=progress.Console, **kwargs: console(force_terminal=True, width=100, **kwargs)
-    )
+    terminal = functools.partial(progress.Console, force_terminal=True, width=100)
+    monkeypatch.setattr(progress, "Console", terminal)
     with progress.progress("base one_pass", 8, done=2) as advance:
         advance(8, "done")
     out, err = capsys.readouterr()

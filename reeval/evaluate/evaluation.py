@@ -25,7 +25,7 @@ from reeval.train.checkpoint import Checkpoints
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
     """Judge the benchmark pairs of a config with the run's newest adapter, and with the base if the config asks.
 
-    Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come, so that a killed evaluation goes on where it stopped.
+    Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come: a killed evaluation goes on where it stopped.
 
     Args:
         mesh: by default the config's, over all devices.
@@ -84,7 +84,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         writers.write_tensorboard(run.tensorboard / f"eval_{name}", summaries, at_step)
         results["judges"][name] = {"step": at_step, "adapter_sha256": adapter_sha256, "modes": summaries}
     if config.eval.base:
-        results["mcnemar"] = {mode: report.compare(*both, benchmark) for mode, both in verdicts.items()}
+        results["mcnemar"] = {mode: report.compare(base, tuned, benchmark) for mode, (base, tuned) in verdicts.items()}
     writers.write_results(run.evaluations / "results.json", results)
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
     for mode, tests in results.get("mcnemar", {}).items():

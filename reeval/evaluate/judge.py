@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -98,7 +97,7 @@ class Judge:
         return tokens, counts
 
     def _texts(self, answers: Answers, n: int) -> list[str]:
-        return [self.conversation.text(answers.tokens[i, : answers.counts[i]]) for i in range(n)]
+        return [self.conversation.text(answers.tokens[i, : answers.counts[i]].tolist()) for i in range(n)]
 
 
 def read_answers(mode: str, raw: Sequence[str], finished: Sequence[bool]) -> tuple[str, verdicts.Verdict | None]:

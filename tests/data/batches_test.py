@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,7 +130,7 @@ def test_processes_share_out_each_epoch() -> None:
     orders = []
     for _ in range(3):
         shares = [next(part)["tokens"][:, 0].tolist() for part in streams]
-        assert sorted(sum(shares, [])) == list(range(3 * bins))
+        assert sorted(i for share in shares for i in share) == list(range(3 * bins))
         orders.append(tuple(frozenset(share) for share in shares))
     assert len(set(orders)) == 3, "every epoch deals the same pairs to the same process"
 

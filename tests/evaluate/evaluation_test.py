@@ -130,7 +130,8 @@ def test_evaluating_again_judges_nothing_and_gives_the_same(
 
 def command(trained: Path, judge: Path, workdir: Path) -> subprocess.Popen[bytes]:
     flat = flatten_dict(config(trained, judge).to_dict(), sep=".")
-    flags = [f"--config.{name}={value}" for name, value in flat.items() if name.startswith(("model.", "prompt", "eval."))]
+    needed = ("model.", "prompt", "eval.")
+    flags = [f"--config.{name}={value}" for name, value in flat.items() if name.startswith(needed)]
     return subprocess.Popen(
         [sys.executable, "-m", "reeval.cli", "eval", "--config=configs/tiny.py", f"--workdir={workdir}", *flags],
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
@@ -160,13 +161,20 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     assert results == evaluated[1]
 
 
-def test_the_base_is_left_out_if_asked(trained: Path, judge_directory: Path, workdir: Path) -> None:
+def test_the_base_is_left_out_if_asked_and_the_adapter_is_what_judges(
+    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, tmp_path: Path
+) -> None:
     made = config(trained, judge_directory)
     made.eval.base = False
-    results = evaluation.evaluate(made, workdir, mesh=MESH())
+    # At such a rate the adapter wrecks what the base has learned.
+    made.train.update({"learning_rate": 0.3, "final_learning_rate": 0.3})
+    loop.train(made, tmp_path, mesh=MESH())
+    results = evaluation.evaluate(made, tmp_path, mesh=MESH())
     assert list(results["judges"]) == ["tuned"]
-    assert {path.name for path in (workdir / "eval").iterdir()} == {"step-000003", "results.json"}
-    assert not (workdir / "tensorboard" / "eval_base").exists()
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"step-000003", "results.json"}
+    assert not (tmp_path / "tensorboard" / "eval_base").exists()
+    base, wrecked = ({row["pair_id"]: row["raw"] for row in rows(at, LOGS[2])} for at in (evaluated[0], tmp_path))
+    assert base.keys() == wrecked.keys() and all(base[name] != wrecked[name] for name in base)
 
 
 def test_verdicts_of_other_settings_are_refused(
@@ -176,20 +184,21 @@ def test_verdicts_of_other_settings_are_refused(
     shutil.copytree(evaluated[0], workdir)
     made = config(trained, judge_directory)
     made.eval.max_answer_tokens += 1
-    with pytest.raises(ValueError, match=r"base/one_pass/verdicts\.jsonl: holds verdicts .* \(max_answer_tokens\); move it"):
+    with pytest.raises(ValueError, match=r"one_pass/verdicts\.jsonl: holds verdicts .* \(max_answer_tokens\); move"):
         evaluation.evaluate(made, workdir, mesh=MESH())
     made = config(trained, judge_directory)
     made.eval.pairs = str(tmp_path / "others.jsonl")
     pairs.write(made.eval.pairs, BENCHMARK[:8])
     with pytest.raises(ValueError, match=r"\(pairs_sha256\)"):
         evaluation.evaluate(made, workdir, mesh=MESH())
-    (workdir / "eval" / "base" / "one_pass" / "verdicts.settings.json").unlink()
+    settings = Path("eval", "base", "one_pass", "verdicts.settings.json")
+    (workdir / settings).unlink()
     with pytest.raises(ValueError, match=r"verdicts\.settings\.json is missing"):
         evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
     # Where the pairs are judged, and how many at once, is no such setting.
     made = config(trained, judge_directory)
     made.eval.update({"batch_size": 4, "max_prompt_tokens": 60})
-    shutil.copy(evaluated[0] / "eval" / "base" / "one_pass" / "verdicts.settings.json", workdir / "eval" / "base" / "one_pass")
+    shutil.copy(evaluated[0] / settings, workdir / settings)
     assert evaluation.evaluate(made, workdir, mesh=MESH()) == evaluated[1]
 
 
