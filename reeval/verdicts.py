@@ -24,6 +24,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
 _QUOTED = r'"((?:[^"\\\n\r]|\\["\\nr])*)"'
 _SPANS = re.compile(rf"({'|'.join(TYPES)}) \| ({'|'.join(ASPECTS)}) \| {_QUOTED} => {_QUOTED}")
+_SEVERITY_AT_END = re.compile(rf"(?:^|\| )({'|'.join(SEVERITIES)})$", re.MULTILINE)
 _LINE = re.compile(rf"{_SPANS.pattern} \| ({'|'.join(SEVERITIES)})")
 
 
@@ -80,6 +81,11 @@ def parse_severities(text: str, errors: Sequence[Error]) -> Verdict:
     return Verdict(
         tuple(dataclasses.replace(e, severity=line) for e, line in zip(errors, lines, strict=True))
     )
+
+
+def severity_places(text: str) -> list[tuple[int, int]]:
+    """Where the severity words of a rendered text of either pass stand: (start, end) of each."""
+    return [match.span(1) for match in _SEVERITY_AT_END.finditer(text)]
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from reeval import prompts
+from reeval import prompts, verdicts
 from reeval.pairs import Pair
-from reeval.taxonomy import SEVERITIES
 from reeval.verdicts import Verdict
 
 _MARK = "ANSWER-GOES-HERE"
-_SEVERITY_WORD = re.compile(rf"(?:^|\| )({'|'.join(SEVERITIES)})$", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class Conversation:
                 tokens += self.second[1:]
                 weights += [0.0] * (len(self.second) - 1)
             encoded = self.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
-            severities = [match.span(1) for match in _SEVERITY_WORD.finditer(answer)]
+            severities = verdicts.severity_places(answer)
             tokens += [*encoded["input_ids"], self.end]
             weights += [
                 severity_weight if any(start < b and a < end for a, b in severities) else 1.0

@@ -17,13 +17,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="rows of a batch, instead of the config's")
     parser.add_argument("--workers", type=int, help="processes that make data, instead of the config's")
     parser.add_argument("--evaluations", type=int, help="how often it is evaluated, instead of the config's")
+    parser.add_argument("--start", type=Path, help="go on from the weights that an interrupted run left here")
+    parser.add_argument("--start-step", type=int, default=0, help="the step after which it left them")
     args = parser.parse_args()
     config = runpy.run_path(args.config)["get_config"]()
     for section, names in (("train", ("steps", "minutes", "workers", "evaluations")), ("data", ("rows",))):
         for name in names:
             if getattr(args, name) is not None:
                 config[section][name] = getattr(args, name)
-    train(read_options(config), args.out)
+    train(read_options(config), args.out, start=args.start, start_step=args.start_step)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from reeval import prompts
+from reeval import prompts, verdicts
 from reeval.pairs import Pair
 from reeval.synth import scramble, templates
 from reeval.verdicts import Verdict
 
 # What a token is part of (the loss weighs them differently), and what happened to a token of the candidate.
-PADDING, PROMPT, REFERENCE, CANDIDATE, ANSWER = range(5)
+PADDING, PROMPT, REFERENCE, CANDIDATE, ANSWER, SEVERITY = range(6)
 NO_TAG, SAME, EDITED, INSERTED, AFTER_LOSS = -1, 0, 1, 2, 3
 TAGS = 4
 
@@ -32,6 +32,9 @@ class DataOptions:
 
     curriculum: (share of the run, least and most sentences of a reference), in order, the last share being 1.
     scrambled: share of the pairs that come from scrambled families.
+    true_severities: (until this share of the run, share of the pairs whose errors keep their severity), in order, the
+        last until being 1. In the others every error is called significant: while those are the most, so are all
+        verdicts, but what tells the two apart is learned, as it is in a general model that flags too much.
     """
 
     rows: int
@@ -40,6 +43,7 @@ class DataOptions:
     seed: int
     curriculum: tuple[tuple[float, int, int], ...]
     scrambled: float
+    true_severities: tuple[tuple[float, float], ...]
     two_pass_share: float
     edit_counts: tuple[float, ...]
     identical: float
@@ -64,8 +68,8 @@ class Tagger:
         glue = f"\n<|im_start|>user\n{second}<|im_end|>\n<|im_start|>assistant\n"
         self.second: list[int] = tokenizer.encode(glue).ids
 
-    def tagged(self, mode: str, pair: Pair) -> Tagged:
-        """The conversation of a labelled template pair. In stage 1 every difference counts as significant."""
+    def tagged(self, mode: str, pair: Pair, *, true_severities: bool = False) -> Tagged:
+        """The conversation of a labelled template pair, with its severities or with all errors significant."""
         assert pair.errors is not None
         (message,) = prompts.first_messages(self.prompt, mode, pair)
         text = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
@@ -95,14 +99,21 @@ class Tagger:
             else:
                 parts.append(REFERENCE if reference <= inside < reference + len(pair.reference) else PROMPT)
                 tags.append(NO_TAG)
-        flagged = tuple(dataclasses.replace(error, severity="significant") for error in pair.errors)
-        for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(flagged))):
+        errors = pair.errors
+        if not true_severities:
+            errors = tuple(dataclasses.replace(error, severity="significant") for error in errors)
+        for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(errors))):
             if turn:
                 tokens += self.second
                 parts += [PROMPT] * len(self.second)
-            ids = [*self.tokenizer.encode(answer).ids, self.end]
-            tokens += ids
-            parts += [ANSWER] * len(ids)
+            encoded = self.tokenizer.encode(answer)
+            severities = verdicts.severity_places(answer)
+            tokens += [*encoded.ids, self.end]
+            parts += [
+                SEVERITY if any(start < b and a < end for a, b in severities) else ANSWER
+                for start, end in encoded.offsets
+            ]
+            parts.append(ANSWER)
         return Tagged(tokens, parts, tags + [NO_TAG] * (len(tokens) - len(tags)))
 
 
@@ -133,10 +144,12 @@ def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float)
         "segments": np.zeros(shape, np.int16),
         "positions": np.zeros(shape, np.int16),
     }
+    true_share = next(share for until, share in options.true_severities if progress < until or until == 1)
     used = [0] * options.rows
     misses = 0
     for number, pair in enumerate(sources(options, step, progress), start=1):
-        made = tagger.tagged("two_pass" if rng.random() < options.two_pass_share else "one_pass", pair)
+        mode = "two_pass" if rng.random() < options.two_pass_share else "one_pass"
+        made = tagger.tagged(mode, pair, true_severities=rng.random() < true_share)
         size = len(made.tokens)
         if size > options.length:
             continue
@@ -171,19 +184,19 @@ def _work(step: int, progress: float) -> dict[str, np.ndarray]:
 
 @contextmanager
 def batches(
-    tokenizer_file: Path, options: DataOptions, steps: int, workers: int
+    tokenizer_file: Path, options: DataOptions, steps: int, workers: int, *, start: int = 0
 ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-    """The batches of a run of `steps`, made ahead by worker processes (0: by this one)."""
+    """The batches of a run of `steps` after the first `start`, made ahead by worker processes (0: by this one)."""
     if workers == 0:
         tagger = Tagger(Tokenizer.from_file(str(tokenizer_file)), options.prompt)
-        yield (make_batch(tagger, options, step, step / steps) for step in range(steps))
+        yield (make_batch(tagger, options, step, step / steps) for step in range(start, steps))
         return
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel enough
     with get_context("spawn").Pool(workers, _start_worker, (str(tokenizer_file), options)) as pool:
 
         def ahead() -> Iterator[dict[str, np.ndarray]]:
             pending: deque = deque()
-            for step in range(steps):
+            for step in range(start, steps):
                 pending.append(pool.apply_async(_work, (step, step / steps)))
                 if len(pending) > 4 * workers:
                     yield pending.popleft().get()

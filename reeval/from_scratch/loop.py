@@ -45,19 +45,24 @@ def read_options(config: Mapping[str, Any]) -> Options:
     return Options(model=model, data=made, **config["train"])
 
 
-def train(options: Options, out: Path) -> None:
-    """Train, print what is learned, and leave a Hugging Face directory in `out`."""
+def train(options: Options, out: Path, *, start: Path | None = None, start_step: int = 0) -> None:
+    """Train, print what is learned, and leave a Hugging Face directory in `out`.
+
+    Args:
+        start: what an interrupted run left after `start_step`. Only weights go on from there: the optimizer's moments
+            and the head that is thrown away begin anew.
+    """
     with tempfile.TemporaryDirectory() as made:
-        _train(options, Path(made), out)
+        _train(options, Path(made), out, start, start_step)
 
 
-def _train(o: Options, made: Path, out: Path) -> None:
+def _train(o: Options, made: Path, out: Path, start: Path | None, start_step: int) -> None:
     # The tokenizer.
     bpe = tokenizer.train(o.model.vocab_size, o.data.prompt, o.data.seed)
     tokenizer.save(bpe, made, max_length=o.data.length)
 
     # The model, its parameters by name, and the head that is thrown away.
-    model = Qwen3(o.model, rngs=nnx.Rngs(o.data.seed))
+    model = hf.load_model(start) if start else Qwen3(o.model, rngs=nnx.Rngs(o.data.seed))
     graph, state = nnx.split(model)
     params = {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(state)}
     print(f"{sum(x.size for x in params.values()):,} parameters on {jax.devices()[0].device_kind}", flush=True)
@@ -85,10 +90,10 @@ def _train(o: Options, made: Path, out: Path) -> None:
 
     # Step after step. Nothing waits for the device but the log, which reads a step that is long past.
     began = time.monotonic()
-    due = 1 / o.evaluations if o.evaluations else math.inf
+    due = start_step / o.steps + 1 / o.evaluations if o.evaluations else math.inf
     logged: Any = None
-    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers) as batches:
-        for step, batch in enumerate(batches, start=1):
+    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers, start=start_step) as batches:
+        for step, batch in enumerate(batches, start=start_step + 1):
             progress = max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
             scale = np.float32(_schedule(progress, o.warmup))
             params, opt, metrics = train_step(params, opt, jax.device_put(batch), scale)

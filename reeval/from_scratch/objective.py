@@ -15,8 +15,9 @@ from flax import nnx
 from reeval.models.layers import place
 from reeval.models.qwen3 import Qwen3
 
-# What a token weighs in the loss: padding, prompt, reference, candidate, answer (the order of data.py).
-PART_WEIGHTS = (0.0, 0.0, 0.1, 0.3, 1.0)
+# What a token weighs in the loss: padding, prompt, reference, candidate, answer, severity (the order of data.py).
+PART_WEIGHTS = (0.0, 0.0, 0.1, 0.3, 1.0, 2.0)
+_FIRST_OF_ANSWER = 4
 TAG_LAYER, TAG_WEIGHT = 2, 0.5
 
 
@@ -36,7 +37,7 @@ def loss(
     weights_BT = jnp.asarray(PART_WEIGHTS)[parts_BT] * goes_on_BT
     logits_BTV = model.logits(x_BTD)
     losses_BT = _cross_entropy(logits_BTV, targets_BT)
-    answer_BT = goes_on_BT & (parts_BT == len(PART_WEIGHTS) - 1)
+    answer_BT = goes_on_BT & (parts_BT >= _FIRST_OF_ANSWER)
 
     tags_BT = batch["tags"].astype(jnp.int32)
     tagged_BT = tags_BT >= 0
@@ -47,6 +48,7 @@ def loss(
         "answer": _mean(losses_BT, answer_BT),
         "text": _mean(losses_BT, goes_on_BT & ~answer_BT),
         "tags": tag_loss,
+        "severity": _mean(losses_BT, goes_on_BT & (parts_BT > _FIRST_OF_ANSWER)),
         "accuracy": _mean(jnp.argmax(logits_BTV, axis=-1) == targets_BT, answer_BT),
     }
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 # Finite, so that a row without any visible key (padding) gives numbers that are thrown away, not NaN.
 _MASKED = -1e30
+_BLOCK = 128
 
 
 class KVCache(NamedTuple):
@@ -41,19 +42,38 @@ def attend(
     """
     B, T, N, H = q_BTNH.shape
     S, K = k_BSKH.shape[1:3]
+    # One batch of matrix products [G*T, H] x [H, S] for each sequence and key head: the layout that XLA is fast in.
+    q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
+    k_BKSH, v_BKSH = (x.transpose(0, 2, 1, 3) for x in (k_BSKH, v_BSKH))
+    index_S = jnp.arange(S, dtype=jnp.int32)
+
+    def block(start: int, end: int, keys: int) -> jax.Array:
+        """Queries start..end over the first `keys` keys: [B, K, G, end - start, H]."""
+        query_BT = index_S[None, start:end] if query_index_BT is None else query_index_BT[:, start:end]
+        distance_BTS = query_BT[:, :, None] - index_S[None, None, :keys]
+        visible_BTS = distance_BTS >= 0
+        if window is not None:
+            visible_BTS &= distance_BTS < window
+        if segments_BS is not None:
+            visible_BTS &= segments_BS[:, start:end, None] == segments_BS[:, None, :keys]
+        q, k, v = q_BKGTH[:, :, :, start:end], k_BKSH[:, :, :keys], v_BKSH[:, :, :keys]
+        rows = (B, K, (N // K) * (end - start))
+        logits = jnp.einsum("BKRH,BKSH->BKRS", q.reshape(*rows, H), k, preferred_element_type=jnp.float32)
+        logits = logits.reshape(B, K, N // K, end - start, keys) * scale
+        logits = jnp.where(visible_BTS[:, None, None], logits, _MASKED)
+        weights = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
+        out = jnp.einsum("BKRS,BKSH->BKRH", weights.astype(v.dtype).reshape(*rows, keys), v)
+        # Dividing the result costs less than dividing the weights.
+        total = jnp.sum(weights, axis=-1, keepdims=True)
+        return (out.reshape(q.shape).astype(jnp.float32) / total).astype(q_BTNH.dtype)
+
     if query_index_BT is None:
-        query_index_BT = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32)[None, :], (B, T))
-    distance_BTS = query_index_BT[:, :, None] - jnp.arange(S, dtype=jnp.int32)[None, None, :]
-    visible_BTS = distance_BTS >= 0
-    if window is not None:
-        visible_BTS &= distance_BTS < window
-    if segments_BS is not None:
-        visible_BTS &= segments_BS[:, :, None] == segments_BS[:, None, :]
-    q_BTKGH = q_BTNH.reshape(B, T, K, N // K, H) * jnp.asarray(scale, q_BTNH.dtype)
-    logits = jnp.einsum("BTKGH,BSKH->BKGTS", q_BTKGH, k_BSKH, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(jnp.where(visible_BTS[:, None, None], logits, _MASKED), axis=-1)
-    out = jnp.einsum("BKGTS,BSKH->BTKGH", weights.astype(v_BSKH.dtype), v_BSKH)
-    return out.reshape(B, T, N, H)
+        # What lies after a block's last query is never computed.
+        starts = range(0, T, _BLOCK)
+        out = jnp.concatenate([block(i, min(i + _BLOCK, T), min(i + _BLOCK, T)) for i in starts], axis=3)
+    else:
+        out = block(0, T, S)
+    return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
 
 
 def write_cache(
