@@ -51,7 +51,7 @@ def write_judge(directory: Path, *, seed: int = 0, **shape: int) -> Path:
 def pairs(count: int, *, seed: int = 0) -> list[Pair]:
     """Labelled pairs of random words: enough to train on, of every kind that the pipeline tells apart."""
     rng = np.random.default_rng(seed)
-    words = "lungs clear small large right left effusion opacity heart size normal no pneumothorax line tip".split()
+    words = ["lungs", "clear", "small", "large", "right", "left", "effusion", "opacity", "heart", "normal", "no"]
     made = []
     for i in range(count):
         reference = list(rng.choice(words, size=rng.integers(5, 14)))
@@ -104,4 +104,7 @@ def _weights(config: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
                 "mlp.down_proj": (D, F),
             }.items()
         }
-    return {name: (rng.normal(size=shape) * 0.05 + (len(shape) == 1)).astype(np.float32) for name, shape in shapes.items()}
+    # Matrices around zero, the scales of norms around one.
+    return {
+        name: (rng.normal(size=shape) * 0.05 + (len(shape) == 1)).astype(np.float32) for name, shape in shapes.items()
+    }

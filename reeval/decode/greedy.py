@@ -25,7 +25,7 @@ class Conversations(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """tokens: [B, max_new] int32, the first `counts` of each row its answer; finished: [B], whether it ended in time."""
+    """tokens: [B, max_new] int32, the first `counts` of a row its answer; finished: [B], whether it ended in time."""
 
     tokens: np.ndarray
     counts: np.ndarray

@@ -49,7 +49,7 @@ def print_table(judges: Mapping[str, Mapping[str, Summary]], console: Console | 
 
 
 def print_paired(mode: str, first: str, second: str, tests: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print `report.compare` of two judges: how many pairs only one of them judged rightly, and how likely by chance."""
+    """Print `report.compare` of two judges: how many pairs only one of them judged rightly, and the p of it."""
     said = [
         f"{name}: {test['only_second']} pairs only {second}, {test['only_first']} only {first} (p = {test['p']:.2g})"
         for name, test in tests.items()

@@ -16,10 +16,10 @@ import optax
 from flax import nnx
 
 from reeval import hf
-from reeval.models.qwen3 import Qwen3, Qwen3Config
 from reeval.from_scratch import data, objective, tokenizer
 from reeval.from_scratch.evaluation import Evaluation
 from reeval.from_scratch.optimizer import make_optimizer
+from reeval.models.qwen3 import Qwen3, Qwen3Config
 
 
 @dataclasses.dataclass(frozen=True)

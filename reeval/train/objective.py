@@ -32,7 +32,7 @@ def sft_loss(
         chosen_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
         return jnp.sum(weights_BT * (jax.nn.logsumexp(logits_BTV, axis=-1) - chosen_BT))
 
-    def add(total: jax.Array, xs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def add(total: jax.Array, xs: Any) -> tuple[jax.Array, None]:
         return total + chunk_loss(*xs), None
 
     chunked = tuple(_chunks(x, chunk) for x in (x_BTD, batch["targets"], batch["weights"]))

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from reeval import hf, lora, sharding
 from reeval.models import PORTS
 from reeval.run import base_directory, lora_config
-from reeval.train.step import TrainState, optimizer_of, options_of, make_train_step, state_placement
+from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
 
 def abstract_judge(config: ConfigDict) -> nnx.Module:

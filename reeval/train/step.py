@@ -4,7 +4,7 @@ Shape letters: A accumulated micro-batches, B batch, T time.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,9 +20,12 @@ from reeval.train.objective import sft_loss
 
 
 class TrainState(NamedTuple):
-    """What training changes: the step, adapter weights by name, and the optimizer's state over them."""
+    """What training changes: the step, adapter weights by name, and the optimizer's state over them.
 
-    step: jax.Array
+    Also the same tree of their shapes or shardings.
+    """
+
+    step: Any
     adapter: Any
     optimizer: Any
 
@@ -90,7 +93,7 @@ def make_train_step(
     mesh: Mesh,
     placement: TrainState,
     options: StepOptions,
-) -> Callable[[TrainState, nnx.State, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
+) -> Any:
     """The jitted step: (state, base, batch [A, B, T]) -> (state, metrics), the state donated.
 
     The gradient is that of the loss summed over all micro-batches and divided by their summed weights, so that

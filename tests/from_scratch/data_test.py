@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from reeval.data.conversation import Conversation
-from reeval.synth import scramble, templates
 from reeval.from_scratch import data
+from reeval.synth import scramble, templates
 
 OPTIONS = data.DataOptions(
     rows=4, length=384, prompt="compact-1", seed=3, curriculum=((0.5, 1, 2), (1.0, 2, 4)), scrambled=0.5,

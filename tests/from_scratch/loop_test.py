@@ -11,10 +11,10 @@ import numpy as np
 from flax import nnx
 
 from reeval import hf
-from reeval.models.qwen3 import Qwen3
 from reeval.from_scratch import data, objective
 from reeval.from_scratch.loop import read_options, train
 from reeval.from_scratch.optimizer import make_optimizer
+from reeval.models.qwen3 import Qwen3
 
 CONFIG = Path(__file__).parents[2] / "configs" / "embedded_judge.py"
 

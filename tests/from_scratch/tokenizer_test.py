@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reeval import prompts, taxonomy, verdicts
+from reeval.from_scratch import tokenizer as made_here
 from reeval.pairs import Error
 from reeval.synth import scramble, templates
-from reeval.from_scratch import tokenizer as made_here
 from reeval.verdicts import Verdict
 
 

@@ -169,7 +169,9 @@ def test_a_loss_that_is_no_number_stops_the_run(
         ({"remat": "some"}, "remat='some' is not one of"),
     ],
 )
-def test_what_cannot_be_trained_with_is_named(change: dict[str, object], message: str, inputs: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_with_is_named(
+    change: dict[str, object], message: str, inputs: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         loop.train(config(inputs, **change), tmp_path)
     assert not jax.tree.leaves(list(tmp_path.iterdir())), "a refused run leaves nothing behind"
