@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
             },
             "data": {
                 "train": "runs/quickstart/train.jsonl",
-                "sequence_length": 512,
+                "sequence_length": 256,
                 "two_pass_share": 0.5,
                 "severity_weight": 5.0,
             },
@@ -48,9 +48,9 @@ def get_config() -> ConfigDict:
             },
             "eval": {
                 "pairs": "runs/quickstart/heldout.jsonl",
-                "batch_size": 64,
-                "max_prompt_tokens": 512,
-                "max_answer_tokens": 192,
+                "batch_size": 100,
+                "max_prompt_tokens": 256,
+                "max_answer_tokens": 128,
                 "base": True,
             },
         }

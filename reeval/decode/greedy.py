@@ -84,7 +84,7 @@ def _answer(
     with sharding.activations(mesh):
         model = nnx.merge(graph, weights)
         B, T = tokens_BT.shape
-        cache_length = conversations.cache.k.shape[2]
+        cache_length = conversations.cache.k.shape[3]
         index_T = jnp.arange(T, dtype=jnp.int32)
 
         # Prefill. A position beyond the cache is padding and leaves no trace.
@@ -124,5 +124,5 @@ def _greedy(model: Any, x_B1D: jax.Array) -> jax.Array:
 
 
 def _placed(cache: KVCache) -> KVCache:
-    axes = (None, "batch", None, "kv_heads", None)
+    axes = (None, "batch", "kv_heads", None, None)
     return KVCache(place(cache.k, *axes), place(cache.v, *axes))

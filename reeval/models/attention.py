@@ -14,7 +14,7 @@ _BLOCK = 128
 
 
 class KVCache(NamedTuple):
-    """Keys and values of all layers, [L, B, S, K, H]; the entry of a token stands at its position."""
+    """Keys and values of all layers, [L, B, K, S, H]; the entry of a token stands at its position."""
 
     k: jax.Array
     v: jax.Array
@@ -22,8 +22,8 @@ class KVCache(NamedTuple):
 
 def attend(
     q_BTNH: jax.Array,
-    k_BSKH: jax.Array,
-    v_BSKH: jax.Array,
+    k_BKSH: jax.Array,
+    v_BKSH: jax.Array,
     *,
     scale: float,
     query_index_BT: jax.Array | None = None,
@@ -41,10 +41,9 @@ def attend(
         [B, T, N, H] in the dtype of q.
     """
     B, T, N, H = q_BTNH.shape
-    S, K = k_BSKH.shape[1:3]
+    K, S = k_BKSH.shape[1:3]
     # One batch of matrix products [G*T, H] x [H, S] for each sequence and key head: the layout that XLA is fast in.
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
-    k_BKSH, v_BKSH = (x.transpose(0, 2, 1, 3) for x in (k_BSKH, v_BSKH))
     index_S = jnp.arange(S, dtype=jnp.int32)
 
     def block(start: int, end: int, keys: int) -> jax.Array:
@@ -77,11 +76,13 @@ def attend(
 
 
 def write_cache(
-    k_BSKH: jax.Array, v_BSKH: jax.Array, new_k_BTKH: jax.Array, new_v_BTKH: jax.Array, positions_BT: jax.Array
+    k_BKSH: jax.Array, v_BKSH: jax.Array, new_k_BKTH: jax.Array, new_v_BKTH: jax.Array, positions_BT: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """One layer's keys and values with new ones at their positions; positions beyond S (padding) are dropped."""
-    rows_B1 = jnp.arange(k_BSKH.shape[0])[:, None]
+    rows_B11 = jnp.arange(k_BKSH.shape[0])[:, None, None]
+    heads_K1 = jnp.arange(k_BKSH.shape[1])[None, :, None]
+    at = (rows_B11, heads_K1, positions_BT[:, None, :])
     return (
-        k_BSKH.at[rows_B1, positions_BT].set(new_k_BTKH.astype(k_BSKH.dtype), mode="drop"),
-        v_BSKH.at[rows_B1, positions_BT].set(new_v_BTKH.astype(v_BSKH.dtype), mode="drop"),
+        k_BKSH.at[at].set(new_k_BKTH.astype(k_BKSH.dtype), mode="drop"),
+        v_BKSH.at[at].set(new_v_BKTH.astype(v_BKSH.dtype), mode="drop"),
     )

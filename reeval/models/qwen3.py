@@ -55,11 +55,12 @@ class Attention(nnx.Module):
         q_key, k_key, v_key, o_key = _split(key, 4)
         q_BTNH = rope(self.q_norm(self.q(x_BTD, q_key)), positions_BT, self.theta)
         k_BTKH = rope(self.k_norm(self.k(x_BTD, k_key)), positions_BT, self.theta)
-        v_BTKH = self.v(x_BTD, v_key)
+        # From here on heads stand before time, as in the cache.
+        k_BKTH, v_BKTH = (x.transpose(0, 2, 1, 3) for x in (k_BTKH, self.v(x_BTD, v_key)))
         if cache is None:
-            out_BTNH = attend(q_BTNH, k_BTKH, v_BTKH, scale=self.scale, segments_BS=segments_BT)
+            out_BTNH = attend(q_BTNH, k_BKTH, v_BKTH, scale=self.scale, segments_BS=segments_BT)
         else:
-            cache = write_cache(*cache, k_BTKH, v_BTKH, positions_BT)
+            cache = write_cache(*cache, k_BKTH, v_BKTH, positions_BT)
             out_BTNH = attend(q_BTNH, *cache, scale=self.scale, query_index_BT=positions_BT)
         return self.o(out_BTNH, o_key), cache
 
@@ -159,7 +160,7 @@ class Qwen3(nnx.Module):
     def init_cache(self, batch: int, length: int) -> KVCache:
         """An empty cache for `batch` sequences of up to `length` tokens, in the dtype of the weights."""
         c = self.config
-        shape = (c.num_layers, batch, length, c.num_kv_heads, c.head_dim)
+        shape = (c.num_layers, batch, c.num_kv_heads, length, c.head_dim)
         dtype = self.embed.embedding.dtype
         return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
