@@ -11,7 +11,7 @@ from reeval.synth import scramble, templates
 
 OPTIONS = data.DataOptions(
     rows=4, length=384, prompt="compact-1", seed=3, curriculum=((0.5, 1, 2), (1.0, 2, 4)), scrambled=0.5,
-    two_pass_share=0.5, edit_counts=(0.5, 0.5), identical=0.3,
+    true_severities=((0.5, 0.0), (1.0, 0.5)), two_pass_share=0.5, edit_counts=(0.5, 0.5), identical=0.3,
 )  # fmt: skip
 
 
@@ -21,14 +21,22 @@ def tagger(tokenizer):
 
 
 @pytest.mark.parametrize("mode", ["one_pass", "two_pass"])
-def test_tokens_are_those_of_a_conversation_that_flags_everything(tokenizer, tagger, mode):
+@pytest.mark.parametrize("true_severities", [False, True])
+def test_tokens_are_those_of_a_conversation_with_true_severities_or_all_flagged(
+    tokenizer, tagger, mode, true_severities
+):
     conversation = Conversation(tokenizer, "compact-1")
+    part_of = {0.0: None, 1.0: data.ANSWER, 2.0: data.SEVERITY}
     for pair in (*templates.pairs("a", 60, 1), *scramble.pairs(60, 1)):
-        flagged = [dataclasses.replace(error, severity="significant") for error in pair.errors]
-        expected = conversation.example(mode, dataclasses.replace(pair, errors=tuple(flagged)))
-        made = tagger.tagged(mode, pair)
+        errors = pair.errors
+        if not true_severities:
+            errors = tuple(dataclasses.replace(error, severity="significant") for error in errors)
+        expected = conversation.example(mode, dataclasses.replace(pair, errors=errors), severity_weight=2.0)
+        made = tagger.tagged(mode, pair, true_severities=true_severities)
         assert made.tokens == expected.tokens.tolist()
-        assert [part == data.ANSWER for part in made.parts] == (expected.weights > 0).tolist()
+        assert [part if part >= data.ANSWER else None for part in made.parts] == [
+            part_of[weight] for weight in expected.weights.tolist()
+        ]
 
 
 def test_parts_and_tags_say_what_a_token_is(tagger):
@@ -81,12 +89,23 @@ def test_the_curriculum_sets_the_number_of_sentences(tagger):
         assert max(next(pairs).reference.count(".") for _ in range(200)) == most
 
 
+def test_true_severities_come_late_and_in_a_share_of_the_pairs(tagger):
+    word = tagger.tokenizer.token_to_id("Ġinsignificant")
+    said = {
+        progress: sum((data.make_batch(tagger, OPTIONS, step, progress)["tokens"] == word).sum() for step in range(20))
+        for progress in (0.4, 0.6)
+    }
+    assert said[0.4] == 0 and said[0.6] > 20
+
+
 def test_workers_make_the_batches_of_the_process_itself(directory):
     made = []
     for workers in (0, 2):
         with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers) as batches:
             made.append(list(batches))
     assert len(made[0]) == len(made[1]) == 6
-    for one, other in zip(*made, strict=True):
+    with data.batches(directory / "tokenizer.json", OPTIONS, 6, 0, start=4) as batches:
+        made.append(made[0][:4] + list(batches))
+    for one, other in [*zip(*made[:2], strict=True), *zip(*made[1:], strict=True)]:
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])

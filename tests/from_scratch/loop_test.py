@@ -39,6 +39,15 @@ def test_the_loss_falls_and_a_checkpoint_comes_out(tmp_path, capsys):
     assert not (tmp_path / "judge" / "chat_template.jinja").exists()
 
 
+def test_an_interrupted_run_goes_on_from_its_weights(tmp_path, capsys):
+    train(options(steps=30, log_every=1, minutes=5.0), tmp_path / "first")
+    train(options(steps=32, log_every=1, minutes=5.0), tmp_path / "second", start=tmp_path / "first", start_step=30)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [row["step"] for row in rows] == list(range(1, 33))
+    # Fresh weights would begin again where the first step did.
+    assert rows[30]["text"] < 0.97 * rows[0]["text"]
+
+
 def test_it_ends_when_its_time_is_up(tmp_path, capsys):
     train(options(steps=10_000, log_every=10_000, minutes=0.02), tmp_path / "judge")
     (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
@@ -79,7 +88,8 @@ def test_the_loss_sees_no_padding_and_no_neighbour():
     model = Qwen3(o.model, rngs=nnx.Rngs(0))
     rng = np.random.default_rng(0)
     shape = (1, 24)
-    parts = np.array([[data.REFERENCE] * 4 + [data.CANDIDATE] * 4 + [data.ANSWER] * 4] * 2).reshape(1, 24)
+    one = [data.REFERENCE] * 4 + [data.CANDIDATE] * 4 + [data.ANSWER] * 2 + [data.SEVERITY] * 2
+    parts = np.array(one * 2).reshape(1, 24)
     batch = {
         "tokens": rng.integers(0, 700, shape),
         "parts": parts,
