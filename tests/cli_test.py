@@ -175,7 +175,8 @@ def test_a_training_that_cannot_be(
     override: str, says: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = [*RUN, f"--workdir={tmp_path / 'work'}", "--config.model.path=GIVEN/judge"]
-    good += ["--config.data.train=GIVEN/pairs.jsonl"]
+    good += ["--config.data.train=GIVEN/pairs.jsonl", "--config.data.sequence_length=512", "--config.train.steps=300"]
+    good += ["--config.train.batch_size=8"]
     refused([*good, f"--config.{override}"], says, given, capsys)
     # Nothing that a corrected command would trip over.
     assert not (tmp_path / "work" / "checkpoints").exists()
@@ -183,6 +184,7 @@ def test_a_training_that_cannot_be(
 
 def test_an_evaluation_or_export_of_nothing(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluation = ["eval", "--config=configs/tiny.py", "--config.eval.pairs=GIVEN/pairs.jsonl"]
+    evaluation += ["--config.eval.batch_size=8"]
     for argv in (evaluation, ["export", f"--out={tmp_path / 'out'}"]):
         refused([*argv, f"--workdir={tmp_path}"], "holds no run (no run.json); train first", given, capsys)
         refused([*argv, "--workdir=GIVEN/a file"], "a file", given, capsys)
