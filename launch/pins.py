@@ -22,9 +22,7 @@ def resolve(python: str) -> tuple[str, dict[str, str]]:
     # An editable install needs editables beside the build backend.
     command += [f"{ROOT}[test]", *build, "editables"]
     report = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    version = subprocess.check_output(
-        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
-    )
+    version = subprocess.check_output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
     found = (item["metadata"] for item in json.loads(report)["install"])
     pins = {re.sub(r"[-_.]+", "-", m["name"]).lower(): m["version"] for m in found}
     pins.pop("reeval")

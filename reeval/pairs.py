@@ -156,9 +156,7 @@ def _pair(line: bytes, labelled: bool) -> Pair:
     listed = row.get("errors")
     if listed is None:
         if labelled:
-            raise ValueError(
-                "field 'errors': missing; a labelled pair lists its errors, [] if there are none"
-            )
+            raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
         return Pair(**texts, errors=None, metadata=metadata)
     if not isinstance(listed, list):
         raise ValueError("field 'errors': must be a list, [] if there are none")
@@ -217,9 +215,7 @@ def _choice(item: Mapping[str, Any], name: str, where: str, allowed: Iterable[st
     if value not in allowed:
         # Only a word-like value is repeated: anything else may be report text in the wrong column.
         shown = repr(value) if re.fullmatch(r"[\w-]{1,24}", value) else "the value"
-        raise ValueError(
-            f"field '{where}.{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}"
-        )
+        raise ValueError(f"field '{where}.{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}")
     return value
 
 

@@ -55,7 +55,9 @@ def plan(config: ConfigDict, topology: str) -> dict[str, Any]:
         "arguments": memory.argument_size_in_bytes,
         "temporaries": memory.temp_size_in_bytes,
         # The donated state's place is taken by the new one.
-        "peak": memory.argument_size_in_bytes + memory.temp_size_in_bytes + memory.output_size_in_bytes
+        "peak": memory.argument_size_in_bytes
+        + memory.temp_size_in_bytes
+        + memory.output_size_in_bytes
         - memory.alias_size_in_bytes,
         "compile_seconds": seconds,
     }

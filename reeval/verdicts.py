@@ -78,9 +78,7 @@ def parse_severities(text: str, errors: Sequence[Error]) -> Verdict:
     for number, line in enumerate(lines, start=1):
         if line not in SEVERITIES:
             raise VerdictFormatError(f"line {number} is no severity")
-    return Verdict(
-        tuple(dataclasses.replace(e, severity=line) for e, line in zip(errors, lines, strict=True))
-    )
+    return Verdict(tuple(dataclasses.replace(e, severity=line) for e, line in zip(errors, lines, strict=True)))
 
 
 def severity_places(text: str) -> list[tuple[int, int]]:

@@ -96,9 +96,7 @@ def cycles(root: Path) -> list[str]:
     modules = {name: {other for other in imported if ours(other)} for name, imported in graph(root).items()}
     parts: dict[str, set[str]] = {}
     for name, imported in modules.items():
-        parts.setdefault(part(name), set()).update(
-            part(other) for other in imported if part(other) != part(name)
-        )
+        parts.setdefault(part(name), set()).update(part(other) for other in imported if part(other) != part(name))
     found = []
     for edges in (modules, parts):
         try:
@@ -127,9 +125,7 @@ def undeclared(root: Path) -> list[str]:
     found = []
     distributions = metadata.packages_distributions()
     for name, imported in graph(root).items():
-        for top in sorted(
-            {module.split(".")[0] for module in imported} - sys.stdlib_module_names - {"reeval"}
-        ):
+        for top in sorted({module.split(".")[0] for module in imported} - sys.stdlib_module_names - {"reeval"}):
             if not declared & {normalised(owner) for owner in distributions.get(top, [top])}:
                 found.append(f"{name} imports {top}, which pyproject.toml does not declare")
     return found
@@ -147,11 +143,7 @@ def partition_specs(root: Path) -> list[str]:
             continue
         for node in ast.walk(tree):
             short = isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.P"
-            short |= (
-                isinstance(node, ast.ImportFrom)
-                and node.module == "jax"
-                and "P" in (a.name for a in node.names)
-            )
+            short |= isinstance(node, ast.ImportFrom) and node.module == "jax" and "P" in (a.name for a in node.names)
             names = {getattr(node, field, None) for field in ("id", "attr", "name")}
             if short or "PartitionSpec" in names:
                 found.append(f"{name} uses PartitionSpec")
@@ -159,16 +151,12 @@ def partition_specs(root: Path) -> list[str]:
 
 
 def nameless(root: Path) -> list[str]:
-    files = [
-        path for folder in ("reeval", "configs", "launch", "tests") for path in (root / folder).rglob("*.py")
-    ]
+    files = [path for folder in ("reeval", "configs", "launch", "tests") for path in (root / folder).rglob("*.py")]
     return [str(path.relative_to(root)) for path in sorted(files) if path.stem in NAMELESS]
 
 
 def too_long(root: Path) -> list[str]:
-    lengths = {
-        path: len(path.read_text(encoding="utf-8").splitlines()) for path in (root / "reeval").rglob("*.py")
-    }
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (root / "reeval").rglob("*.py")}
     return [f"{path.relative_to(root)}: {n} lines" for path, n in sorted(lengths.items()) if n > LONGEST]
 
 
@@ -204,9 +192,7 @@ def unbuildable(root: Path) -> list[str]:
             found.append(f"configs/{path.name}: {error!r}")
             continue
         if not isinstance(config, ml_collections.ConfigDict):
-            found.append(
-                f"configs/{path.name}: get_config() gives a {type(config).__name__}, not a ConfigDict"
-            )
+            found.append(f"configs/{path.name}: get_config() gives a {type(config).__name__}, not a ConfigDict")
     return found
 
 

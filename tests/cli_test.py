@@ -107,9 +107,7 @@ def refused(argv: list[str], says: str, given: Path, capsys: pytest.CaptureFixtu
         (["train", "--config=GIVEN/lacking.py", "--workdir=w"], "config.train.clip_norm is missing"),
     ],
 )
-def test_a_command_that_is_not_one(
-    argv: list[str], says: str, given: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_that_is_not_one(argv: list[str], says: str, given: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(argv, says, given, capsys)
 
 

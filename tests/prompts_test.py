@@ -75,9 +75,7 @@ def test_gold_answers() -> None:
         'inaccuracy | laterality | "right" => "left"',
         r'omission | device | "a \"line\"" => ""',
     )
-    assert prompts.gold_answers("one_pass", Verdict(errors)) == [
-        f"{first} | significant\n{second} | insignificant"
-    ]
+    assert prompts.gold_answers("one_pass", Verdict(errors)) == [f"{first} | significant\n{second} | insignificant"]
     assert prompts.gold_answers("two_pass", Verdict(errors)) == [
         f"{first}\n{second}",
         "significant\ninsignificant",

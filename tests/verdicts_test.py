@@ -35,8 +35,7 @@ def test_the_format_is_the_documented_one():
         'omission | device | "right PICC line" => "" | insignificant'
     )
     assert verdicts.render_spans(verdict) == (
-        'inaccuracy | laterality | "right effusion" => "left effusion"\n'
-        'omission | device | "right PICC line" => ""'
+        'inaccuracy | laterality | "right effusion" => "left effusion"\nomission | device | "right PICC line" => ""'
     )
     assert verdicts.render_severities(verdict) == "significant\ninsignificant"
     assert verdicts.render(Verdict()) == verdicts.render_spans(Verdict()) == "none"

@@ -62,9 +62,7 @@ class Judge:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             texts, finished = self._answers(weights, [prompts[i] for i in chosen], mode)
-            yield [
-                _row(pairs[i], mode, raw, ended) for i, raw, ended in zip(chosen, texts, finished, strict=True)
-            ]
+            yield [_row(pairs[i], mode, raw, ended) for i, raw, ended in zip(chosen, texts, finished, strict=True)]
 
     def _answers(
         self, weights: nnx.State, prompts: list[list[int]], mode: str

@@ -105,9 +105,7 @@ def _by_pair(rows: Iterable[Row], pairs: Sequence[Pair]) -> list[Row]:
         raise ValueError(f"{len(row_of)} verdicts are of other pairs, the first is of {next(iter(row_of))!r}")
     for pair, row in zip(pairs, ordered, strict=True):
         if bool(row["gold"]) != pair.significant:
-            raise ValueError(
-                f"pair {pair.pair_id!r} has another label than when it was judged; judge it anew"
-            )
+            raise ValueError(f"pair {pair.pair_id!r} has another label than when it was judged; judge it anew")
     return ordered
 
 
@@ -116,9 +114,7 @@ def _judgements(verdicts: Sequence[Row]) -> np.ndarray:
     return np.array([code[row["significant"]] for row in verdicts], np.int8)
 
 
-def _breakdowns(
-    gold: np.ndarray, judged: np.ndarray, verdicts: Sequence[Row], pairs: Sequence[Pair]
-) -> dict[str, Any]:
+def _breakdowns(gold: np.ndarray, judged: np.ndarray, verdicts: Sequence[Row], pairs: Sequence[Pair]) -> dict[str, Any]:
     """D and R, and the accuracy of severity, by aspect, by type and by both."""
     errors: list[tuple[int, Error, int]] = []  # pair, gold error, the judge's answer
     for index, (pair, row) in enumerate(zip(pairs, verdicts, strict=True)):
@@ -139,9 +135,7 @@ def _breakdowns(
     for name, (group, labels) in groupings.items():
         scores = breakdown.by_group(gold, judged, where, significant, group, len(labels))
         graded = breakdown.severity_by_group(significant, answers, group, len(labels))
-        found[name] = {
-            label: {"D": _rate(s.D), "R": _rate(s.R)} for label, s in zip(labels, scores, strict=True)
-        }
+        found[name] = {label: {"D": _rate(s.D), "R": _rate(s.R)} for label, s in zip(labels, scores, strict=True)}
         found["severity"][name] = {label: _severity(s) for label, s in zip(labels, graded, strict=True)}
     (overall,) = breakdown.severity_by_group(significant, answers, np.zeros_like(kind), 1)
     found["severity"]["all"] = _severity(overall)

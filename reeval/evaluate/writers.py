@@ -83,9 +83,7 @@ def _score_cells(summary: Mapping[str, Any], *, intervals: bool = True) -> list[
 
 
 def _severities(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
-    table = _table(
-        "Single errors: percent found, and of those percent graded rightly, significant/insignificant"
-    )
+    table = _table("Single errors: percent found, and of those percent graded rightly, significant/insignificant")
     summaries = [(name, mode, summary) for name, modes in judges.items() for mode, summary in modes.items()]
     table.add_column("n sig/\ninsig", justify="right", overflow="fold")
     for name, mode, _ in summaries:

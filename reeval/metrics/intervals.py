@@ -85,8 +85,7 @@ def _bootstrap(counts: np.ndarray, confidence: float, resamples: int, seed: int)
     random, references = np.random.default_rng(seed), len(counts)
     drawn = np.concatenate(  # [resamples, 4]; in portions, because the weights are [portion, C]
         [
-            random.multinomial(references, np.full(references, 1 / references), min(250, resamples - start))
-            @ counts
+            random.multinomial(references, np.full(references, 1 / references), min(250, resamples - start)) @ counts
             for start in range(0, resamples, 250)
         ]
     )

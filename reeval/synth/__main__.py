@@ -8,9 +8,7 @@ from reeval.synth.phrases import FAMILIES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m reeval.synth", description="Labelled pairs from templates."
-    )
+    parser = argparse.ArgumentParser(prog="python -m reeval.synth", description="Labelled pairs from templates.")
     parser.add_argument("--family", choices=FAMILIES, required=True, help="template family")
     parser.add_argument("--count", type=int, required=True, help="number of pairs")
     parser.add_argument("--seed", type=int, default=0)

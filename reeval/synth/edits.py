@@ -34,9 +34,7 @@ def _changed(old: Sentence, new: Sentence, aspect: str, severity: str, *names: s
 
 
 def _rewritten(old: Sentence, new: Sentence, error: Error) -> Edit:
-    return Edit(
-        new, dataclasses.replace(error, reference_span=old.text, candidate_span=new.text), (0, len(new.text))
-    )
+    return Edit(new, dataclasses.replace(error, reference_span=old.text, candidate_span=new.text), (0, len(new.text)))
 
 
 def swap(rng: random.Random, sentence: Sentence, name: str, severity: str) -> Edit | None:
@@ -79,9 +77,7 @@ def omit(rng: random.Random, sentence: Sentence, severity: str) -> Edit | None:
     """The sentence is lost."""
     if weight(sentence) != severity:
         return None
-    return Edit(
-        None, Error("omission", lexicon().kinds[sentence.kind].sentence, sentence.text, "", severity), (0, 0)
-    )
+    return Edit(None, Error("omission", lexicon().kinds[sentence.kind].sentence, sentence.text, "", severity), (0, 0))
 
 
 def add(sentence: Sentence, severity: str) -> Edit | None:
@@ -148,9 +144,7 @@ MENU: dict[str, list[tuple[str, str]]] = {
 }
 
 
-def change(
-    rng: random.Random, family: Family, sentence: Sentence, what: tuple[str, str], severity: str
-) -> Edit | None:
+def change(rng: random.Random, family: Family, sentence: Sentence, what: tuple[str, str], severity: str) -> Edit | None:
     """The edit of that name of the menu, `add` excepted, which needs a report and no sentence."""
     operation, name = what
     if operation == "swap":

@@ -65,9 +65,7 @@ def family(rng: random.Random, known: tuple[str, ...]) -> phrases.Family:
     return phrases.Family("scrambled", made, banks)
 
 
-def pairs(
-    count: int, seed: int, *, start: int = 0, recipe: templates.Recipe = templates.DEFAULT
-) -> Iterator[Pair]:
+def pairs(count: int, seed: int, *, start: int = 0, recipe: templates.Recipe = templates.DEFAULT) -> Iterator[Pair]:
     """Like templates.pairs, each few references from another scrambled family with words of family a."""
     known = _known_words()
     book, book_number = phrases.family("a"), -1

@@ -24,8 +24,7 @@ QWEN3_TEMPLATE = (
 )
 # The real one where it is at hand: it comes with a checkpoint and is not part of this repository.
 REAL = Path(
-    os.environ.get("REEVAL_QWEN3_TOKENIZER")
-    or Path(__file__).parents[3] / "shared" / "data" / "qwen3-tokenizer"
+    os.environ.get("REEVAL_QWEN3_TOKENIZER") or Path(__file__).parents[3] / "shared" / "data" / "qwen3-tokenizer"
 )
 
 ERRORS = (

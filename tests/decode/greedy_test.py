@@ -94,9 +94,7 @@ def decoder(directory: Path, mesh: Mesh, end: int, *, max_new: int = MAX_NEW) ->
 
 
 def made(answers: Answers, rows: int) -> list[tuple[list[int], bool]]:
-    return [
-        (answers.tokens[i, : answers.counts[i]].tolist(), bool(answers.finished[i])) for i in range(rows)
-    ]
+    return [(answers.tokens[i, : answers.counts[i]].tolist(), bool(answers.finished[i])) for i in range(rows)]
 
 
 @pytest.mark.parametrize(

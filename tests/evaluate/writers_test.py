@@ -24,9 +24,7 @@ ROWS = [
     {
         "pair_id": pair.pair_id,
         "mode": "one_pass",
-        "errors": [
-            {**error_to_json(e), "severity": "significant"} for e in pair.errors if e.aspect != "finding"
-        ],
+        "errors": [{**error_to_json(e), "severity": "significant"} for e in pair.errors if e.aspect != "finding"],
         "significant": any(e.aspect != "finding" for e in pair.errors) if pair.pair_id != "0-3" else None,
         "gold": pair.significant,
     }

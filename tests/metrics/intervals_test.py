@@ -36,9 +36,7 @@ def made(*rows):
 
 def test_all_right_does_not_collapse():
     for judged in (1, 0):
-        data = made(
-            *[(gold, judged if gold else 1 - judged, f"r{i}", 1) for gold in (1, 0) for i in range(10)]
-        )
+        data = made(*[(gold, judged if gold else 1 - judged, f"r{i}", 1) for gold in (1, 0) for i in range(10)])
         found = intervals(*data)
         right = 100.0 * judged
         low, high = found.balanced

@@ -70,9 +70,7 @@ def test_every_mesh_gives_the_losses_of_one_device_with_one_compile(
 
 def test_accumulating_changes_nothing_but_memory(inputs: Path, single: Path, tmp_path: Path) -> None:
     loop.train(config(inputs, batch_size=2, accumulation=4), tmp_path, mesh=sharding.single_device_mesh())
-    np.testing.assert_allclose(
-        scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5
-    )
+    np.testing.assert_allclose(scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5)
 
 
 def test_tensorboard_holds_what_a_trainer_watches(single: Path) -> None:
@@ -85,9 +83,7 @@ def test_tensorboard_holds_what_a_trainer_watches(single: Path) -> None:
 
 def test_chunks_of_the_loss_and_remat_change_nothing(inputs: Path, single: Path, tmp_path: Path) -> None:
     loop.train(config(inputs, loss_chunk=64, remat="full"), tmp_path, mesh=sharding.single_device_mesh())
-    np.testing.assert_allclose(
-        scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5
-    )
+    np.testing.assert_allclose(scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5)
 
 
 def command(inputs: Path, workdir: Path, steps: int) -> subprocess.Popen[bytes]:
@@ -144,9 +140,7 @@ def test_a_workdir_of_another_run_is_refused(inputs: Path, single: Path) -> None
         loop.train(config(inputs, learning_rate=1e-3), single)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(
-    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object) -> object:
         model, conversation = load_base(*args)
         model.final_norm.scale[...] = model.final_norm.scale[...] * np.nan
