@@ -27,10 +27,10 @@ def get_config() -> ConfigDict:
                 "train": "runs/quickstart/train.jsonl",
                 "sequence_length": 256,
                 "two_pass_share": 0.5,
-                "severity_weight": 5.0,
+                "severity_weight": 20.0,
             },
             "train": {
-                "steps": 300,
+                "steps": 600,
                 "batch_size": 16,
                 "accumulation": 1,
                 "learning_rate": 4e-3,

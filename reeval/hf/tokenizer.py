@@ -1,5 +1,6 @@
 """The tokenizer of a checkpoint directory."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def load_tokenizer(path: str | Path) -> Any:
     Raises:
         ValueError: one line, if there is none, it cannot be read or it has no chat template.
     """
-    # Costly to import, and not needed for weights.
+    # Costly to import, and not needed for weights. That it misses torch is no news: only its tokenizers are wanted.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer
 
     directory = Path(path)
