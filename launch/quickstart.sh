@@ -55,7 +55,7 @@ real reports.
 
   learning curves, D and R   $workdir/tensorboard
   results and verdicts       $workdir/eval
-  checkpoint                 $workdir/judge, which transformers and vLLM load as it is
+  checkpoint                 $workdir/judge, which transformers loads as it is
 
 Next:
   $python -m tensorboard.main --logdir $workdir/tensorboard

@@ -42,7 +42,7 @@ def evaluate(argv: Sequence[str]) -> None:
 
 
 def export(argv: Sequence[str]) -> None:
-    """Write the fine-tuned judge as a checkpoint that transformers, PEFT and vLLM load."""
+    """Write the fine-tuned judge as a checkpoint for transformers, or as an adapter for PEFT."""
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "The run to export.", required=True, flag_values=values)
     flags.DEFINE_string("out", None, "The directory to write; must be new or empty.", required=True, flag_values=values)
