@@ -2,7 +2,7 @@
 
 Command:  bash launch/embedded_judge.sh
 Hardware: 2 CPU cores
-Memory:   2.5 GB
+Memory:   2.6 GB
 Duration: about an hour; 55 minutes on two cores that had other work too
 Expected: whole verdicts exact, severities aside, on unseen reports: family a 91 %, b 38 %, c 50 % (at step 2490);
           nearly every difference called significant: D 96.5, R 13.5 on 200 + 200 pairs of family c

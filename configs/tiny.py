@@ -2,7 +2,7 @@
 
 Command:  bash launch/quickstart.sh
 Hardware: any CPU; measured on two cores (jax 0.10.2, Python 3.11)
-Memory:   1.5 GB
+Memory:   1.4 GB
 Duration: 5 min 18 s, of which training takes 3 min
 Expected: (D+R)/2 on family c from 55.0 to 75.8 in one pass and from 55.0 to 78.5 in two, n 200 + 200
 """

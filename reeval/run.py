@@ -29,6 +29,8 @@ class Run:
     """One training run and all that follows from it."""
 
     def __init__(self, config: ConfigDict, workdir: str | Path):
+        if jax.process_count() > 1:
+            raise ValueError("a run has one process for now; on several hosts each would write over the other's files")
         self.config, self.workdir = config, Path(workdir)
         self.checkpoints = self.workdir / "checkpoints"
         self.tensorboard = self.workdir / "tensorboard"

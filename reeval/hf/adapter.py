@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from reeval import lora, sharding
 from reeval.hf.directory import appearing
@@ -99,7 +99,8 @@ def save_adapter(
         "layers_to_transform": None,
     }
     with appearing(out, overwrite=overwrite) as directory:
-        save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+        # As bytes: save_file makes a file that only its owner can read.
+        (directory / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
         (directory / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
         if card is not None:
             (directory / "README.md").write_text(card, encoding="utf-8")
