@@ -241,7 +241,7 @@ def test_the_real_8b_shape_traces_without_memory(dtype):
     one = jax.ShapeDtypeStruct((4, 1), jnp.int32)
     hidden, cache = jax.eval_shape(decode, state, one, one)
     assert hidden.shape == (4, 1, 4096)
-    assert cache.k.shape == (36, 4, 1024, 8, 128)
+    assert cache.k.shape == (36, 4, 8, 1024, 128)
     assert cache.k.dtype == dtype
 
 
