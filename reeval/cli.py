@@ -180,7 +180,8 @@ def _parse(values: flags.FlagValues, argv: Sequence[str], command: Callable[...,
     try:
         rest = values([command.__name__, *argv])
     except (flags.Error, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        missing = re.search(r"Flag (--\w+) must have a value other than None", str(error))
+        raise ValueError(f"flag {missing[1]} is missing" if missing else " ".join(str(error).split())) from None
     if rest[1:]:
         raise ValueError(f"unexpected argument {rest[1]!r}; flags have the form --name=value")
     for name in ("workdir", "out"):

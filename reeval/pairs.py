@@ -29,7 +29,7 @@ _PAIR_FIELDS = ("pair_id", "reference_id", "reference", "candidate", "errors", "
 class Error:
     """One difference between candidate and reference.
 
-    `severity` is None only in the first pass of a two-pass verdict. A span is empty where its report
+    `severity` is None only in the first pass of a two-pass verdict. A span may be empty where its report
     has no counterpart: an omission's candidate span, a fabrication's reference span.
     """
 
@@ -139,7 +139,8 @@ def _pair(line: bytes, labelled: bool) -> Pair:
     except UnicodeDecodeError:
         raise ValueError("not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"not valid JSON at column {error.colno}: {error.msg}") from None
+        where = f"not valid JSON at column {error.colno}: {error.msg}"
+        raise ValueError(f"{where}; a pair is one {{...}} on one line") from None
     except RecursionError:
         raise ValueError("not valid JSON: nested too deeply") from None
     if not isinstance(row, dict):

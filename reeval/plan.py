@@ -25,7 +25,7 @@ _NO_TPU_HERE = {
 def plan(config: ConfigDict, topology: str) -> dict[str, Any]:
     """Compile the training step for `topology` (such as `v5e:2x4`) and print the memory that it takes a chip.
 
-    Only `config.json` is read of the base model. Needs libtpu (`pip install 'reeval[plan]'`).
+    Only `config.json` is read of the base model. Needs libtpu (`pip install -e '.[plan]'`).
 
     Returns:
         bytes a chip: arguments, temporaries, and their sum as peak; seconds to compile.
@@ -40,7 +40,7 @@ def plan(config: ConfigDict, topology: str) -> dict[str, Any]:
     except Exception as error:
         raise ValueError(
             f"--topology={topology}: cannot be described ({_first_line(error)}); it looks like v5e:2x4, and "
-            "libtpu must be installed (pip install 'reeval[plan]')"
+            "libtpu must be installed (pip install -e '.[plan]')"
         ) from None
     mesh = sharding.make_mesh(config.mesh, devices)
     lowered, arguments = lower_step(config, mesh)

@@ -42,7 +42,9 @@ def make_mesh(shape: Sequence[int], devices: Sequence[Any] | None = None) -> Mes
     if -1 in sizes:
         sizes[sizes.index(-1)] = max(1, len(devices) // -math.prod(sizes))
     if math.prod(sizes) != len(devices):
-        raise ValueError(f"mesh {tuple(shape)} needs {abs(math.prod(sizes))} devices, but there are {len(devices)}")
+        needed = abs(math.prod(shape))
+        many = f"a multiple of {needed}" if -1 in shape else str(needed)
+        raise ValueError(f"mesh {tuple(shape)} needs {many} devices, but there are {len(devices)}")
     return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
 
 

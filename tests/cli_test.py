@@ -88,6 +88,7 @@ def refused(argv: list[str], says: str, given: Path, capsys: pytest.CaptureFixtu
         (["trian"], "no command 'trian'; there are train, eval, export"),
         (["train"], "--config"),
         (["train", "--workdir=w"], "flag --config is missing"),
+        (["train", "--config=configs/tiny.py"], "flag --workdir is missing"),
         (RUN, "--workdir"),
         ([*RUN, "--workdir"], "--workdir"),
         ([*RUN, "--workdir="], "--workdir"),

@@ -33,6 +33,7 @@ def test_a_mesh_covers_all_devices(shape: tuple[int, int, int], sizes: tuple[int
     ("shape", "says"),
     [
         ((1, 1, 1), "needs 1 devices, but there are 8"),
+        ((3, -1, 1), "needs a multiple of 3 devices, but there are 8"),
         ((3, -1, 1), r"mesh \(3, -1, 1\) .* there are 8"),
         ((16, -1, 1), r"mesh \(16, -1, 1\) .* there are 8"),
         ((-1, -1, 1), "at most one of them -1"),

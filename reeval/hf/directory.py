@@ -25,7 +25,7 @@ def appearing(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise ValueError(f"{out}: is a file; give a directory")
     replaced = out.is_dir() and any(out.iterdir())
     if replaced and not overwrite:
-        raise ValueError(f"{out}: not empty; give another directory or ask to overwrite it")
+        raise ValueError(f"{out}: not empty; give another directory or empty this one")
     if replaced and not any((out / mark).is_file() for mark in _MARKS):
         raise ValueError(f"{out}: not empty and not a model directory; it is not overwritten")
     out.parent.mkdir(parents=True, exist_ok=True)

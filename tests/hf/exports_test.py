@@ -392,7 +392,7 @@ def test_what_is_there_is_kept_unless_asked(tmp_path):
     out.mkdir()
     hf.save_merged(out, base)  # empty: fine
     (out / "note").write_text("mine")
-    with pytest.raises(ValueError, match="not empty; give another directory or ask to overwrite it"):
+    with pytest.raises(ValueError, match="not empty; give another directory or empty this one"):
         hf.save_merged(out, base)
     hf.save_merged(out, base, overwrite=True)
     assert not (out / "note").exists()
