@@ -23,6 +23,7 @@ from reeval import lora, sharding
 from reeval.hf.directory import appearing
 from reeval.hf.layout import Entry
 from reeval.hf.names import family_of, module_name, open_config, read_json
+from reeval.hf.weights import misfits
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -126,17 +127,7 @@ def load_adapter(path: str | Path, model: nnx.Module) -> lora.LoRAConfig:
         for module in _modules(entry, einsums[entry.path].w.shape)
         for part, n in zip("BA", entry.file_shape(einsums[entry.path].w.shape), strict=True)
     }
-    problems = []
-    if missing := sorted(shapes.keys() - tensors.keys()):
-        problems.append(f"missing {', '.join(missing)}")
-    if unexpected := sorted(tensors.keys() - shapes.keys()):
-        problems.append(f"unexpected {', '.join(unexpected)}")
-    if misshapen := [
-        f"{name} {list(tensors[name].shape)} instead of {list(shape)}"
-        for name, shape in shapes.items()
-        if name in tensors and tensors[name].shape != shape
-    ]:
-        problems.append(f"misshapen {', '.join(misshapen)}")
+    problems = misfits(shapes, tensors)
     if problems or not chosen:
         raise ValueError(f"{directory / WEIGHTS}: does not fit the model: {'; '.join(problems) or 'it is empty'}")
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from reeval import sharding
 from reeval.hf.layout import Entry
 from reeval.hf.names import open_config
-from reeval.hf.weights import Weights
+from reeval.hf.weights import Weights, misfits
 from reeval.models import PORTS
 
 # JAX on CPU takes over a host array without a copy where it starts on such a boundary.
@@ -83,19 +83,9 @@ def _check(
 ) -> None:
     """Compare the names and shapes of what the files hold with those that the config asks for."""
     shapes = {name: entry.file_shape(shape) for entry, shape in expected for name in entry.names(shape)}
-    problems = []
-    if missing := [name for name in shapes if name not in weights]:
-        problems.append(f"missing {', '.join(missing)}")
     first, second = family.TIED
     tolerated = {second} if first in shapes and second not in shapes else set()
-    if unexpected := sorted(weights.keys() - shapes.keys() - tolerated):
-        problems.append(f"unexpected {', '.join(unexpected)}")
-    if misshapen := [
-        f"{name} {list(weights[name].shape)} instead of {list(shape)}"
-        for name, shape in shapes.items()
-        if name in weights and weights[name].shape != shape
-    ]:
-        problems.append(f"misshapen {', '.join(misshapen)}")
+    problems = misfits(shapes, weights, tolerated)
     if not problems and tolerated & weights.keys() and not _equal(weights, first, second):
         problems.append(f"config.json ties {second} to {first}, but they differ")
     if problems:

@@ -7,9 +7,9 @@ as its memory. Arrays of bfloat16 are NumPy arrays of the type that JAX brings (
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -171,3 +171,21 @@ def _headers(file: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file}: damaged or truncated ({error}); fetch it again") from None
     return found
+
+
+def misfits(
+    shapes: Mapping[str, tuple[int, ...]], held: Mapping[str, Any], tolerated: Collection[str] = ()
+) -> list[str]:
+    """How the tensors of a file differ from those wanted, by name: missing, unexpected, misshapen; empty if not."""
+    problems = []
+    if missing := sorted(shapes.keys() - held.keys()):
+        problems.append(f"missing {', '.join(missing)}")
+    if unexpected := sorted(held.keys() - shapes.keys() - set(tolerated)):
+        problems.append(f"unexpected {', '.join(unexpected)}")
+    if misshapen := [
+        f"{name} {list(held[name].shape)} instead of {list(shape)}"
+        for name, shape in shapes.items()
+        if name in held and tuple(held[name].shape) != tuple(shape)
+    ]:
+        problems.append(f"misshapen {', '.join(misshapen)}")
+    return problems
