@@ -5,15 +5,17 @@ A pair file is JSON Lines, one object a line:
     {"pair_id": "s1-a", "reference_id": "s1", "reference": "...", "candidate": "...",
      "errors": [{"type": "inaccuracy", "aspect": "laterality", "reference_span": "right effusion",
                  "candidate_span": "left effusion", "severity": "significant"}],
-     "metadata": {"any": "thing"}}
+     "image": "images/s1.png", "metadata": {"any": "thing"}}
 
-`errors` may be absent or null (an unlabelled pair), `metadata` and an error's `explanation` too.
-Messages about bad input name file, line and field, never report text: it may be protected.
+`errors` may be absent or null (an unlabelled pair), `image`, `metadata` and an error's `explanation` too. `image` is a
+file with the study's image; a relative path starts at the pair file's directory.
+Messages about bad input name file, line and field, never report text or the path of an image: both may be protected.
 """
 
 import dataclasses
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any
 from reeval.taxonomy import ASPECTS, SEVERITIES, TYPES
 
 _ERROR_FIELDS = ("type", "aspect", "reference_span", "candidate_span", "severity", "explanation")
-_PAIR_FIELDS = ("pair_id", "reference_id", "reference", "candidate", "errors", "metadata")
+_PAIR_FIELDS = ("pair_id", "reference_id", "reference", "candidate", "errors", "image", "metadata")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +49,10 @@ class Error:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pair:
-    """A reference report and a candidate, with the candidate's errors where they are known (else None)."""
+    """A reference report and a candidate, with the candidate's errors where they are known (else None).
+
+    `image` is the path of the study's image, absolute as `read` gives it; None where there is none.
+    """
 
     pair_id: str
     reference_id: str
@@ -55,6 +60,7 @@ class Pair:
     candidate: str
     errors: tuple[Error, ...] | None = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    image: str | None = None
 
     @property
     def significant(self) -> bool:
@@ -90,7 +96,7 @@ def read(path: str | Path, *, labelled: bool = False) -> list[Pair]:
             if not line.strip():
                 continue
             try:
-                pair = _pair(line, labelled)
+                pair = _pair(line, labelled, path.parent)
                 if pair.pair_id in line_of_id:
                     first = line_of_id[pair.pair_id]
                     raise ValueError(f"field 'pair_id': the same id stands on line {first}; ids must differ")
@@ -123,6 +129,8 @@ def to_json(pair: Pair) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(pair, name) for name in _PAIR_FIELDS[:4]}
     if pair.errors is not None:
         row["errors"] = [error_to_json(error) for error in pair.errors]
+    if pair.image is not None:
+        row["image"] = pair.image
     if pair.metadata:
         row["metadata"] = dict(pair.metadata)
     return row
@@ -133,7 +141,7 @@ def error_to_json(error: Error) -> dict[str, str]:
     return {name: value for name, value in dataclasses.asdict(error).items() if value is not None}
 
 
-def _pair(line: bytes, labelled: bool) -> Pair:
+def _pair(line: bytes, labelled: bool, directory: Path) -> Pair:
     try:
         row = json.loads(line, object_pairs_hook=_once)
     except UnicodeDecodeError:
@@ -154,15 +162,28 @@ def _pair(line: bytes, labelled: bool) -> Pair:
     if not isinstance(metadata, dict):
         raise ValueError("field 'metadata': must be an object")
     _encodable(json.dumps(metadata, ensure_ascii=False), "metadata")
+    rest: dict[str, Any] = {"metadata": metadata, "image": _image(row, directory)}
     listed = row.get("errors")
     if listed is None:
         if labelled:
             raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
-        return Pair(**texts, errors=None, metadata=metadata)
+        return Pair(**texts, errors=None, **rest)
     if not isinstance(listed, list):
         raise ValueError("field 'errors': must be a list, [] if there are none")
     errors = tuple(_error(item, f"errors[{i}]", texts) for i, item in enumerate(listed))
-    return Pair(**texts, errors=errors, metadata=metadata)
+    return Pair(**texts, errors=errors, **rest)
+
+
+def _image(row: Mapping[str, Any], directory: Path) -> str | None:
+    if row.get("image") is None:
+        return None
+    value = _text(row, "image", "")
+    if not value.strip():
+        raise ValueError("field 'image': empty; leave it out where there is none")
+    path = directory / value
+    if not os.path.isfile(path):  # unlike Path.is_file, it raises on no path
+        raise ValueError("field 'image': no such file; a relative path starts at the pair file's directory")
+    return str(path.resolve())
 
 
 def _error(item: Any, where: str, texts: Mapping[str, str]) -> Error:

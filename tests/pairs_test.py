@@ -85,6 +85,13 @@ def test_identical_is_up_to_white_space():
         (row(reference="\ud800"), "field 'reference': holds half of a surrogate pair"),
         (row(refrence="x"), "unknown field 'refrence' (did you mean 'reference'?)"),
         (row(**{REFERENCE: 1}), "unknown field in 'pair'"),
+        (row(image=3), "field 'image': must be text, not int"),
+        (row(image=""), "field 'image': empty"),
+        (row(image="\ud800"), "field 'image': holds half of a surrogate pair"),
+        (row(image="effusion.png"), "field 'image': no such file; a relative path starts at the pair file's"),
+        (row(image="effusion\0.png"), "field 'image': no such file"),
+        (row(image="effusion" * 999), "field 'image': no such file"),
+        (row(image="."), "field 'image': no such file"),
         (row(metadata=[]), "field 'metadata': must be an object"),
         (row(metadata={"note": "\udc00"}), "field 'metadata': holds half of a surrogate pair"),
         (row(errors={}), "field 'errors': must be a list"),
@@ -156,3 +163,25 @@ def test_write_and_read_agree_on_errors(tmp_path):
     pair = Pair("a", "r", REFERENCE, CANDIDATE, (Error(**ERROR), omission))
     pairs.write(tmp_path / "p.jsonl", [pair])
     assert pairs.read(tmp_path / "p.jsonl", labelled=True) == [pair]
+
+
+def test_an_image_is_found_from_where_the_pair_file_stands(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    image = tmp_path / "images" / "a b.png"
+    image.write_bytes(b"")
+    monkeypatch.chdir(tmp_path.parent)
+    rows = [
+        row(image="images/a b.png"),
+        row(pair_id="b", image="images/../images/a b.png"),
+        row(pair_id="c", image=str(image)),
+        row(pair_id="d", image=None),
+        row(pair_id="e"),
+    ]
+    found = pairs.read(lines(tmp_path, *rows).relative_to(tmp_path.parent))
+    assert [pair.image for pair in found] == [str(image.resolve())] * 3 + [None] * 2
+    # Written elsewhere it is still the same image, and where there is none nothing is written.
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "pairs.jsonl"
+    pairs.write(other, found)
+    assert pairs.read(other) == found
+    assert ["image" in json.loads(line) for line in other.read_text().splitlines()] == [True] * 3 + [False] * 2
