@@ -1,27 +1,35 @@
 """Prompts: a pair as chat messages, in versions that never change once published.
 
 A prompt has a first user turn for each mode and, for two-pass, the second user turn. The instructions come first
-and the reports last, so that all pairs of a run share the longest possible prefix.
+and the reports last, so that all pairs of a run share the longest possible prefix; an image stands between the two.
 """
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from reeval import taxonomy, verdicts
 from reeval.pairs import Pair
 from reeval.verdicts import Verdict
 
 MODES = ("one_pass", "two_pass")
-Message = dict[str, str]
+# "role" and "content": a text, or a list of parts as chat templates take them.
+Message = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prompt:
-    """`first[mode]` is formatted with `reference` and `candidate`; `second` is the same for every pair."""
+    """The words of a version. The first turn of a mode is `instructions[mode]` and `reports[mode]`.
+
+    Only `reports` differ from pair to pair: they are formatted with `reference` and `candidate`. `image` leads to an
+    image, where the judge is given one, and ends the instructions.
+    """
 
     version: str
     system: str | None
-    first: Mapping[str, str]
+    instructions: Mapping[str, str]
+    image: str
+    reports: Mapping[str, str]
     second: str
 
 
@@ -70,14 +78,18 @@ PROMPTS: Mapping[str, Prompt] = {
         Prompt(
             version="clinical-1",
             system=None,
-            first={"one_pass": f"{_CLINICAL_ONE}\n{_REPORTS}", "two_pass": f"{_CLINICAL_TWO}\n{_REPORTS}"},
+            instructions={"one_pass": f"{_CLINICAL_ONE}\n", "two_pass": f"{_CLINICAL_TWO}\n"},
+            image="The image of the study that both reports describe:",
+            reports=dict.fromkeys(MODES, _REPORTS),
             second=_CLINICAL_SECOND,
         ),
         # For the embedded judge, which has no use for instructions and pays for every token.
         Prompt(
             version="compact-1",
             system=None,
-            first={
+            instructions=dict.fromkeys(MODES, ""),
+            image="image:",
+            reports={
                 "one_pass": "reference: {reference}\ncandidate: {candidate}\nerrors and severities:",
                 "two_pass": "reference: {reference}\ncandidate: {candidate}\nerrors:",
             },
@@ -94,13 +106,22 @@ def prompt(version: str) -> Prompt:
     return PROMPTS[version]
 
 
-def first_messages(version: str, mode: str, pair: Pair) -> list[Message]:
-    """The messages before a judge's first answer."""
+def first_messages(version: str, mode: str, pair: Pair, *, image: bool = False) -> list[Message]:
+    """The messages before a judge's first answer.
+
+    Args:
+        image: whether the judge is given the pair's image; the user's content is then a list of parts.
+    """
     chosen = prompt(version)
+    instructions = chosen.instructions[mode]
     # Replaced one by one: a report may hold braces.
-    before, after = chosen.first[mode].split("{reference}")
+    before, after = chosen.reports[mode].split("{reference}")
     middle, end = after.split("{candidate}")
-    content = f"{before}{pair.reference.strip()}{middle}{pair.candidate.strip()}{end}"
+    reports = f"{before}{pair.reference.strip()}{middle}{pair.candidate.strip()}{end}"
+    content: str | list[dict[str, str]] = instructions + reports
+    if image:
+        first, last = instructions + chosen.image, reports
+        content = [{"type": "text", "text": first}, {"type": "image"}, {"type": "text", "text": last}]
     system = [] if chosen.system is None else [{"role": "system", "content": chosen.system}]
     return [*system, {"role": "user", "content": content}]
 

@@ -18,10 +18,17 @@ GOLDEN = {
     ("compact-1", "one_pass"): "bc757d8b6ea278a1",
     ("compact-1", "two_pass"): "e8768ef79fec8a9b",
 }
+# The same for a judge that is given the study's image.
+GOLDEN_WITH_IMAGE = {
+    ("clinical-1", "one_pass"): "0515ed5ba10d9a38",
+    ("clinical-1", "two_pass"): "e0d739f892b6fcea",
+    ("compact-1", "one_pass"): "8fad8e38c141b23c",
+    ("compact-1", "two_pass"): "c04d253c8d6d2bbc",
+}
 
 
-def digest(version: str, mode: str) -> str:
-    messages = [*prompts.first_messages(version, mode, PAIR)]
+def digest(version: str, mode: str, *, image: bool = False) -> str:
+    messages = [*prompts.first_messages(version, mode, PAIR, image=image)]
     if mode == "two_pass":
         messages.append(prompts.second_message(version))
     return hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode()).hexdigest()[:16]
@@ -29,6 +36,8 @@ def digest(version: str, mode: str) -> str:
 
 def test_a_published_version_never_changes() -> None:
     assert {(v, mode): digest(v, mode) for v in prompts.PROMPTS for mode in prompts.MODES} == GOLDEN
+    with_image = {(v, mode): digest(v, mode, image=True) for v in prompts.PROMPTS for mode in prompts.MODES}
+    assert with_image == GOLDEN_WITH_IMAGE
 
 
 @pytest.mark.parametrize("version", prompts.PROMPTS)
@@ -50,6 +59,21 @@ def test_what_comes_before_the_reports_is_the_same_for_every_pair(version: str, 
     first, second = (prompts.first_messages(version, mode, pair)[-1]["content"] for pair in (PAIR, other))
     shared = first[: first.index(PAIR.reference)]
     assert second.startswith(shared) and len(shared) >= len("reference: ")
+
+
+@pytest.mark.parametrize("version", prompts.PROMPTS)
+@pytest.mark.parametrize("mode", prompts.MODES)
+def test_an_image_stands_between_the_instructions_and_the_reports(version: str, mode: str) -> None:
+    plain = prompts.first_messages(version, mode, PAIR)[-1]["content"]
+    first, image, last = prompts.first_messages(version, mode, PAIR, image=True)[-1]["content"]
+    assert image == {"type": "image"} and first["type"] == last["type"] == "text"
+    lead = first["text"].splitlines()[-1]
+    assert "image" in lead and first["text"].removesuffix(lead) + last["text"] == plain
+    assert PAIR.reference not in first["text"] and PAIR.reference in last["text"]
+    # A template may trim each part: nothing is lost then.
+    assert first["text"] == first["text"].strip() and last["text"] == last["text"].strip()
+    other = prompts.first_messages(version, mode, Pair("q", "s", "Another.", "One more."), image=True)
+    assert other[-1]["content"][:2] == [first, image]
 
 
 def test_the_clinical_prompt_teaches_the_format_that_the_parser_reads() -> None:
