@@ -8,7 +8,7 @@ here, with a leading layer axis that the layout leaves out, and a tensor for eac
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -96,3 +96,32 @@ class Entry:
 
     def _sizes(self, shape: Sequence[int]) -> dict[str, int]:
         return dict(zip(self.letters, shape[1:] if self.stacked else shape, strict=True))
+
+
+def spelled(table: Iterable[Entry], spellings: Sequence[tuple[str, ...]], present: Iterable[str]) -> tuple[Entry, ...]:
+    """The table with its names as a file spells them; those of the table where the file has none of them.
+
+    Args:
+        spellings: groups of prefixes that mean the same, the longer before its own beginning; a name belongs to the
+            first group that has its prefix.
+        present: the file's names, of tensors or of modules.
+    """
+    entries, names = list(table), list(present)
+
+    def found(prefix: str, rests: Iterable[str]) -> int:
+        return sum(any(name.startswith(prefix + rest.split("{layer}")[0]) for name in names) for rest in rests)
+
+    renamed: dict[str, str] = {}
+    for group in spellings:
+        rests = {}
+        for entry in entries:
+            own = next((prefix for prefix in group if entry.name.startswith(prefix)), None)
+            if own is not None and entry.name not in renamed:
+                rests[entry.name] = (own, entry.name.removeprefix(own))
+        for own in {own for own, _ in rests.values()}:
+            mine = {name: rest for name, (prefix, rest) in rests.items() if prefix == own}
+            # Stems without `.weight`, so that they are found among names of modules too.
+            stems = [rest.removesuffix(".weight") for rest in mine.values()]
+            best = max((own, *group), key=lambda prefix: found(prefix, stems))
+            renamed |= {name: best + rest for name, rest in mine.items()}
+    return tuple(dataclasses.replace(entry, name=renamed.get(entry.name, entry.name)) for entry in entries)

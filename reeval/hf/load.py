@@ -1,7 +1,8 @@
 """A Hugging Face directory to a model of ours, each tensor straight into its place on the mesh."""
 
 import functools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,10 +14,10 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from reeval import sharding
-from reeval.hf.layout import Entry
+from reeval.hf.layout import Entry, spelled
 from reeval.hf.names import open_config
 from reeval.hf.weights import Weights, misfits
-from reeval.models import PORTS
+from reeval.models import port_of, without_images
 
 # JAX on CPU takes over a host array without a copy where it starts on such a boundary.
 _ALIGNMENT = 64
@@ -27,19 +28,19 @@ _BLOCK_BYTES = 64 * 2**20
 class Checkpoint(NamedTuple):
     """A directory whose tensors are known to be those of its config; none of them is read yet."""
 
+    config: Any
     weights: Weights
-    table: dict[str, Entry]  # by the path of our parameter
-    graph: nnx.GraphDef
-    state: nnx.State  # abstract
+    table: dict[str, Entry]  # by the path of our parameter, the names as the files spell them
 
 
-def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None) -> nnx.Module:
+def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None, images: bool = True) -> nnx.Module:
     """The model of a Hugging Face directory.
 
     Args:
         path: with config.json and one or more safetensors files in bfloat16, float16 or float32.
         dtype: of the parameters; by default that of the files (if several, one that holds them all).
         mesh: to split the parameters over, see `reeval.sharding`; by default the first device has all.
+        images: whether to load what sees images, if the directory has it; without, the decoder alone is read and given.
     Raises:
         ValueError: one line that names the file and what to do, if the directory is incomplete or damaged,
             holds what the port cannot express, or its tensors are not those of its config (all are named).
@@ -56,38 +57,47 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None)
         read: Any = _reader(weights, entry, variable.shape, np.dtype(dtype))
         return variable.replace(jax.make_array_from_callback(variable.shape, placed, read))
 
-    flat = nnx.to_flat_state(checkpoint.state)
+    graph, state = _abstract(checkpoint.config if images else without_images(checkpoint.config))
+    flat = nnx.to_flat_state(state)
     # The largest first: what is read is then briefly held beside the least.
     filled = {path: fill(path, v) for path, v in sorted(flat, key=lambda item: -item[1].size)}
-    return nnx.merge(checkpoint.graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
+    return nnx.merge(graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
     """What a Hugging Face directory holds; raises as `load_model` does."""
     family, config = open_config(path)
     weights = Weights(Path(path))
-    port = next(port for config_type, port in PORTS.values() if isinstance(config, config_type))
-    graph, state = nnx.split(nnx.eval_shape(lambda: port(config, rngs=nnx.Rngs(0))))
-    shapes = {".".join(map(str, path)): variable.shape for path, variable in nnx.to_flat_state(state)}
-    table = {entry.path: entry for entry in family.table(config)}
+    shapes = {".".join(map(str, path)): variable.shape for path, variable in nnx.to_flat_state(_abstract(config)[1])}
+    table = {entry.path: entry for entry in spelled(family.table(config), family.SPELLINGS, weights)}
     assert shapes.keys() == table.keys(), shapes.keys() ^ table.keys()
-    _check(Path(path), family, weights, [(table[path], shapes[path]) for path in table])
-    return Checkpoint(weights, table, graph, state)
+    _check(Path(path), family, weights, table, shapes)
+    return Checkpoint(config, weights, table)
+
+
+def _abstract(config: Any) -> tuple[nnx.GraphDef, nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: port_of(config)(config, rngs=nnx.Rngs(0))))
 
 
 def _check(
     directory: Path,
     family: ModuleType,
     weights: Weights,
-    expected: Sequence[tuple[Entry, tuple[int, ...]]],
+    table: Mapping[str, Entry],
+    shapes: Mapping[str, tuple[int, ...]],
 ) -> None:
     """Compare the names and shapes of what the files hold with those that the config asks for."""
-    shapes = {name: entry.file_shape(shape) for entry, shape in expected for name in entry.names(shape)}
-    first, second = family.TIED
-    tolerated = {second} if first in shapes and second not in shapes else set()
-    problems = misfits(shapes, weights, tolerated)
-    if not problems and tolerated & weights.keys() and not _equal(weights, first, second):
-        problems.append(f"config.json ties {second} to {first}, but they differ")
+    expected = {
+        name: entry.file_shape(shapes[path]) for path, entry in table.items() for name in entry.names(shapes[path])
+    }
+    tolerated = {name for name in weights if re.fullmatch(family.UNUSED, name)}
+    # Where the head is tied, a file may hold it all the same; it must then equal the embedding.
+    (head,) = spelled([family.HEAD], family.SPELLINGS, weights)
+    repeated = head.name in weights and head.path not in table
+    problems = misfits(expected, weights, tolerated | ({head.name} if repeated else set()))
+    embedding = table["embed.embedding"].name
+    if not problems and repeated and not _equal(weights, embedding, head.name):
+        problems.append(f"config.json ties {head.name} to {embedding}, but they differ")
     if problems:
         raise ValueError(f"{directory}: the tensors are not those of config.json: {'; '.join(problems)}")
 

@@ -1,6 +1,8 @@
 """From a checkpoint directory to the port that runs it and the table of its names.
 
-Each family is a module of this package with `read_config`, `write_config`, `table`, `TABLE` and `TIED`.
+Each family is a module of this package. It has `read_config` and `write_config`; `table`, the names of a config's
+tensors, and `TABLE`, all of them; `HEAD`, the entry that tied models lack; `SPELLINGS` of prefixes, and `saved_as`, the
+one for a model made here; `UNUSED`, a regex of tensors that a file may hold beyond.
 """
 
 import json
@@ -8,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from reeval.hf import qwen3
+from reeval.hf import gemma3, qwen3
 from reeval.models import PORTS
 
-FAMILIES: dict[str, ModuleType] = {"qwen3": qwen3}
+FAMILIES: dict[str, ModuleType] = {"qwen3": qwen3, "gemma3": gemma3, "gemma3_text": gemma3}
 
 CONFIG = "config.json"
 
@@ -64,7 +66,7 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
 
 def family_of(model: Any) -> ModuleType:
     """The family of a model of ours."""
-    return next(FAMILIES[name] for name, (_, port) in PORTS.items() if isinstance(model, port))
+    return next(FAMILIES[name] for name, (_, port) in PORTS.items() if type(model) is port)
 
 
 def module_name(path: str) -> str | None:

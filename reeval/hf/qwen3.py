@@ -6,6 +6,7 @@ Letters of the layouts: V vocabulary, D model, F hidden, N query heads, K key he
 from collections.abc import Mapping
 from typing import Any
 
+from reeval.hf.fields import LARGEST, MOST_LAYERS, Fields
 from reeval.hf.layout import Entry
 from reeval.models.qwen3 import Qwen3Config
 
@@ -35,21 +36,27 @@ _LAYER = (
     ("mlp.down.w", "mlp.down_proj", "DF->FD"),
 )
 
+HEAD = Entry("head.w", "lm_head.weight", "VD->DV")
 # All of it, for a head that is not tied.
 TABLE = (
     Entry("embed.embedding", "model.embed_tokens.weight", "VD->VD"),
     *(Entry(f"layers.{path}", f"model.layers.{{layer}}.{name}.weight", layout) for path, name, layout in _LAYER),
     Entry("final_norm.scale", "model.norm.weight", "D->D"),
-    Entry("head.w", "lm_head.weight", "VD->DV"),
+    HEAD,
 )
 
-# Where the two are tied, a file may hold the second all the same; it must then equal the first.
-TIED = ("model.embed_tokens.weight", "lm_head.weight")
+SPELLINGS: tuple[tuple[str, ...], ...] = ()
+UNUSED = ""
 
 
 def table(config: Qwen3Config) -> tuple[Entry, ...]:
     """The names of the tensors of a model of this config."""
-    return tuple(entry for entry in TABLE if not (config.tied and entry.path == "head.w"))
+    return tuple(entry for entry in TABLE if not (config.tied and entry is HEAD))
+
+
+def saved_as(config: Qwen3Config) -> tuple[str, ...]:
+    """There is one spelling."""
+    return ()
 
 
 def read_config(raw: Mapping[str, Any]) -> Qwen3Config:
@@ -58,42 +65,26 @@ def read_config(raw: Mapping[str, Any]) -> Qwen3Config:
     Raises:
         ValueError: naming every field that is missing, wrong, or says what the port cannot express.
     """
-    sizes = {name: raw.get(name, _SIZE_DEFAULTS.get(name)) for name in _SIZES}
-    if sizes["num_key_value_heads"] is None:
-        sizes["num_key_value_heads"] = sizes["num_attention_heads"]
-    # transformers 4 writes `rope_theta` and `rope_scaling`; transformers 5 puts both in `rope_parameters`.
-    rope = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
-    if not isinstance(rope, Mapping):
-        raise ValueError(f"rope_parameters is no object: {rope!r}")
-    numbers = {
-        "rope_theta": rope.get("rope_theta", raw.get("rope_theta", 10000.0)),
-        "rms_norm_eps": raw.get("rms_norm_eps", 1e-6),
+    fields = Fields(raw)
+    if raw.get("num_key_value_heads", 0) is None:
+        fields.raw = {**raw, "num_key_value_heads": raw.get("num_attention_heads")}
+    sizes = {
+        ours: fields.size(name, _SIZE_DEFAULTS.get(name), most=MOST_LAYERS if ours == "num_layers" else LARGEST)
+        for name, ours in _SIZES.items()
     }
-    problems = [f"{name} is missing" for name in _SIZES if name not in raw and name not in _SIZE_DEFAULTS]
-    problems += [
-        f"{name} is no whole number above 0: {value!r}"
-        for name, value in sizes.items()
-        if (name in raw or name in _SIZE_DEFAULTS) and (type(value) is not int or value < 1)
-    ]
-    problems += [
-        f"{name} is no number above 0: {value!r}"
-        for name, value in numbers.items()
-        if type(value) not in (int, float) or not value > 0
-    ]
-    if not problems:
-        if sizes["num_attention_heads"] % sizes["num_key_value_heads"]:
-            problems.append("num_attention_heads is no multiple of num_key_value_heads")
-        if sizes["head_dim"] % 2:
-            problems.append("head_dim is odd")
-    problems += _unsupported(raw, rope)
-    if problems:
-        raise ValueError("; ".join(problems))
-    return Qwen3Config(
-        **{ours: sizes[name] for name, ours in _SIZES.items()},
-        rope_theta=float(numbers["rope_theta"]),
-        norm_eps=float(numbers["rms_norm_eps"]),
-        tied=bool(raw.get("tie_word_embeddings", False)),
+    # transformers 4 writes `rope_theta` and `rope_scaling`; transformers 5 puts both in `rope_parameters`.
+    rope = fields.within_object("rope_scaling" if raw.get("rope_scaling") else "rope_parameters").raw
+    theta = fields.number("rope_theta", 10000.0)
+    if "rope_theta" in rope:
+        theta = Fields(rope, "rope_parameters.", fields.problems).number("rope_theta", 10000.0)
+    norm_eps = fields.number("rms_norm_eps", 1e-6)
+    fields.refuse(
+        sizes["num_heads"] % sizes["num_kv_heads"], "num_attention_heads is no multiple of num_key_value_heads"
     )
+    fields.refuse(sizes["head_dim"] % 2, "head_dim is odd")
+    fields.problems += _unsupported(raw, rope)
+    fields.check()
+    return Qwen3Config(**sizes, rope_theta=theta, norm_eps=norm_eps, tied=bool(raw.get("tie_word_embeddings", False)))
 
 
 def write_config(config: Qwen3Config) -> dict[str, Any]:

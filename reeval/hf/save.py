@@ -14,7 +14,7 @@ from reeval import lora
 from reeval.hf import tokenizer as tokenizer_files
 from reeval.hf.adapter import matrices
 from reeval.hf.directory import appearing
-from reeval.hf.layout import Entry
+from reeval.hf.layout import Entry, spelled
 from reeval.hf.load import open_checkpoint
 from reeval.hf.names import CONFIG, family_of, read_json
 from reeval.hf.weights import DTYPES, Tensor, write
@@ -97,7 +97,8 @@ def save_model(
         raise ValueError("the model has adapters: merge them first, or save them apart")
     if len(tokenizer) > model.config.vocab_size:
         raise ValueError(f"{len(tokenizer)} tokens, more than the model's vocabulary of {model.config.vocab_size}")
-    table = {entry.path: entry for entry in family.table(model.config)}
+    written = spelled(family.table(model.config), family.SPELLINGS, family.saved_as(model.config))
+    table = {entry.path: entry for entry in written}
     tensors: dict[str, Tensor] = {}
     places: dict[str, tuple[Entry, jax.Array, Any]] = {}
     for path, variable in nnx.to_flat_state(nnx.state(model)):

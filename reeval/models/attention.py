@@ -28,7 +28,8 @@ def attend(
     scale: float,
     query_index_BT: jax.Array | None = None,
     segments_BS: jax.Array | None = None,
-    window: int | None = None,
+    window: int | jax.Array | None = None,
+    images_BS: jax.Array | None = None,
 ) -> jax.Array:
     """Causal grouped-query attention, softmax in float32.
 
@@ -36,7 +37,9 @@ def attend(
         query_index_BT: where each query stands on the key axis; None means T = S, one to one. A query sees the
             keys up to its own.
         segments_BS: packed sequences (T = S): a query sees keys of its own segment id alone.
-        window: a query sees this many keys, itself included.
+        window: a query sees this many keys, itself included; a number, or an array of no axes.
+        images_BS: on the key axis, which image a position belongs to, from 1, 0 for none: positions of one image
+            see each other both ways, within segment and window.
     Returns:
         [B, T, N, H] in the dtype of q.
     """
@@ -45,12 +48,19 @@ def attend(
     # One batch of matrix products [G*T, H] x [H, S] for each sequence and key head: the layout that XLA is fast in.
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
     index_S = jnp.arange(S, dtype=jnp.int32)
+    index_BT = index_S[None, :T] if query_index_BT is None else query_index_BT
+    own_image_BT = images_BS
+    if images_BS is not None and query_index_BT is not None:
+        own_image_BT = jnp.take_along_axis(images_BS, jnp.minimum(query_index_BT, S - 1), axis=1)
 
     def block(start: int, end: int, keys: int) -> jax.Array:
         """Queries start..end over the first `keys` keys: [B, K, G, end - start, H]."""
-        query_BT = index_S[None, start:end] if query_index_BT is None else query_index_BT[:, start:end]
+        query_BT = index_BT[:, start:end]
         distance_BTS = query_BT[:, :, None] - index_S[None, None, :keys]
         visible_BTS = distance_BTS >= 0
+        if images_BS is not None and own_image_BT is not None:
+            own_BT1 = own_image_BT[:, start:end, None]
+            visible_BTS |= (own_BT1 == images_BS[:, None, :keys]) & (own_BT1 > 0)
         if window is not None:
             visible_BTS &= distance_BTS < window
         if segments_BS is not None:
@@ -67,9 +77,9 @@ def attend(
         return (out.reshape(q.shape).astype(jnp.float32) / total).astype(q_BTNH.dtype)
 
     if query_index_BT is None:
-        # What lies after a block's last query is never computed.
-        starts = range(0, T, _BLOCK)
-        out = jnp.concatenate([block(i, min(i + _BLOCK, T), min(i + _BLOCK, T)) for i in starts], axis=3)
+        # What lies after a block's last query is never computed, unless an image may reach there.
+        ends = [(start, min(start + _BLOCK, T)) for start in range(0, T, _BLOCK)]
+        out = jnp.concatenate([block(start, end, end if images_BS is None else S) for start, end in ends], axis=3)
     else:
         out = block(0, T, S)
     return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)

@@ -104,10 +104,14 @@ class Embed(nnx.Module):
         return jnp.einsum("BTD,VD->BTV", x_BTD, self.embedding[...], preferred_element_type=jnp.float32)
 
 
-def rope(x_BTNH: jax.Array, positions_BT: jax.Array, theta: float) -> jax.Array:
-    """Rotary position embedding in the halves layout of Hugging Face checkpoints."""
-    half = x_BTNH.shape[-1] // 2
-    frequency_H = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+def frequencies(theta: float, head_dim: int) -> jax.Array:
+    """The angles by which rotary position embedding turns each half-pair of a head a step, [H/2] float32."""
+    half = head_dim // 2
+    return theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+
+
+def rope(x_BTNH: jax.Array, positions_BT: jax.Array, frequency_H: jax.Array) -> jax.Array:
+    """Rotary position embedding in the halves layout of Hugging Face checkpoints; `frequency_H` is [H/2]."""
     angle_BT1H = positions_BT[:, :, None, None].astype(jnp.float32) * frequency_H[None, None, None, :]
     sin, cos = jnp.sin(angle_BT1H), jnp.cos(angle_BT1H)
     first, second = jnp.split(x_BTNH.astype(jnp.float32), 2, axis=-1)

@@ -12,18 +12,17 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from reeval import hf, lora, sharding
-from reeval.models import PORTS
+from reeval.models import port_of, without_images
 from reeval.run import base_directory, lora_config
 from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
 
 def abstract_judge(config: ConfigDict) -> nnx.Module:
-    """The judge of a config with its adapters, as shapes; only the base's `config.json` is read."""
-    shape = hf.load_config(base_directory(config))
-    port = next(port for kind, port in PORTS.values() if isinstance(shape, kind))
+    """The judge of a config with its adapters, as shapes and without a vision tower; reads `config.json` alone."""
+    shape = without_images(hf.load_config(base_directory(config)))
 
     def make() -> nnx.Module:
-        model = port(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0))
+        model = port_of(shape)(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0))
         lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
         return model
 

@@ -1,0 +1,219 @@
+"""What the causal language models share: grouped-query attention, the gated MLP, and the scan over stacked layers.
+
+A port adds its layer, its embedding, and how far each layer sees. Shape letters: B batch, T query time, S key time,
+D model, F hidden, N query heads, K key heads, H head size, V vocabulary, L layers.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from reeval.models.attention import KVCache, attend, write_cache
+from reeval.models.layers import Einsum, Embed, place, rope, segment_positions
+from reeval.models.remat import checkpointed
+
+
+class DecoderConfig(Protocol):
+    """The sizes that every port has. `num_heads` is a multiple of `num_kv_heads`; `head_dim` is free of both."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def d_model(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def num_layers(self) -> int: ...
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def num_kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def norm_eps(self) -> float: ...
+    @property
+    def tied(self) -> bool: ...
+
+
+class Reach(NamedTuple):
+    """How a layer's attention tells positions apart and how far it sees; stacked [L, ...] for all layers.
+
+    frequency_H: [H/2], see `layers.rope`. window: in keys, None if it has no bound.
+    """
+
+    frequency_H: jax.Array
+    window: jax.Array | None = None
+
+
+class Places(NamedTuple):
+    """Where the tokens of a call stand, the same for every layer; see `attention.attend`."""
+
+    positions_BT: jax.Array
+    segments_BT: jax.Array | None = None
+    images_BS: jax.Array | None = None
+
+
+LayerCache = tuple[jax.Array, jax.Array]
+
+
+class Attention(nnx.Module):
+    """Grouped-query attention with normed queries and keys."""
+
+    def __init__(self, c: DecoderConfig, norm: Callable[..., Any], *, scale: float, dtype: Any, rngs: nnx.Rngs):
+        D, N, K, H = c.d_model, c.num_heads, c.num_kv_heads, c.head_dim
+        made: dict[str, Any] = {"dtype": dtype, "stack": c.num_layers, "rngs": rngs}
+        self.q = Einsum("BTD,DNH->BTNH", (D, N, H), ("embed", "heads", "head_dim"), **made)
+        self.k = Einsum("BTD,DKH->BTKH", (D, K, H), ("embed", "kv_heads", "head_dim"), **made)
+        self.v = Einsum("BTD,DKH->BTKH", (D, K, H), ("embed", "kv_heads", "head_dim"), **made)
+        self.o = Einsum("BTNH,NHD->BTD", (N, H, D), ("heads", "head_dim", "embed"), **made)
+        self.q_norm = norm(H, axis="head_dim", eps=c.norm_eps, **made)
+        self.k_norm = norm(H, axis="head_dim", eps=c.norm_eps, **made)
+        self.scale = scale
+
+    def __call__(
+        self, x_BTD: jax.Array, places: Places, reach: Reach, cache: LayerCache | None, key: jax.Array | None
+    ) -> tuple[jax.Array, LayerCache | None]:
+        q_key, k_key, v_key, o_key = split(key, 4)
+        q_BTNH = rope(self.q_norm(self.q(x_BTD, q_key)), places.positions_BT, reach.frequency_H)
+        k_BTKH = rope(self.k_norm(self.k(x_BTD, k_key)), places.positions_BT, reach.frequency_H)
+        # From here on heads stand before time, as in the cache.
+        k_BKTH, v_BKTH = (x.transpose(0, 2, 1, 3) for x in (k_BTKH, self.v(x_BTD, v_key)))
+        sees: dict[str, Any] = {"scale": self.scale, "window": reach.window, "images_BS": places.images_BS}
+        if cache is None:
+            out_BTNH = attend(q_BTNH, k_BKTH, v_BKTH, segments_BS=places.segments_BT, **sees)
+        else:
+            cache = write_cache(*cache, k_BKTH, v_BKTH, places.positions_BT)
+            out_BTNH = attend(q_BTNH, *cache, query_index_BT=places.positions_BT, **sees)
+        return self.o(out_BTNH, o_key), cache
+
+
+class MLP(nnx.Module):
+    """Two projections up, one of them through `activation`, and one down."""
+
+    def __init__(self, c: DecoderConfig, activation: Callable[[jax.Array], jax.Array], *, dtype: Any, rngs: nnx.Rngs):
+        D, F = c.d_model, c.hidden
+        made: dict[str, Any] = {"dtype": dtype, "stack": c.num_layers, "rngs": rngs}
+        self.gate = Einsum("BTD,DF->BTF", (D, F), ("embed", "mlp"), **made)
+        self.up = Einsum("BTD,DF->BTF", (D, F), ("embed", "mlp"), **made)
+        self.down = Einsum("BTF,FD->BTD", (F, D), ("mlp", "embed"), **made)
+        self.activation = activation
+
+    def __call__(self, x_BTD: jax.Array, key: jax.Array | None) -> jax.Array:
+        gate_key, up_key, down_key = split(key, 3)
+        return self.down(self.activation(self.gate(x_BTD, gate_key)) * self.up(x_BTD, up_key), down_key)
+
+
+class Decoder(nnx.Module):
+    """`model(tokens)` gives logits; `hidden`, `logits` and `extend` are its parts for training and decoding."""
+
+    def __init__(self, config: Any, layer: Callable[..., Any], norm: Callable[..., Any], *, dtype: Any, rngs: nnx.Rngs):
+        c: DecoderConfig = config
+        self.config = config
+        self.embed = Embed(c.vocab_size, c.d_model, dtype=dtype, rngs=rngs)
+        self.layers = layer(config, dtype=dtype, rngs=rngs)
+        self.final_norm = norm(c.d_model, axis="embed_norm", eps=c.norm_eps, dtype=dtype, stack=None, rngs=rngs)
+        if not c.tied:
+            self.head = Einsum("BTD,DV->BTV", (c.d_model, c.vocab_size), ("embed", "vocab"), dtype=dtype, rngs=rngs)
+
+    def reach(self) -> Reach:
+        """Of all layers, stacked. A port says it."""
+        raise NotImplementedError
+
+    def inputs(self, tokens_BT: jax.Array, images: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+        """What enters the first layer, [B, T, D], and which image each token belongs to (None: there are none)."""
+        assert images is None, "this model has no vision tower"
+        return self.embed(tokens_BT), None
+
+    def __call__(
+        self,
+        tokens_BT: jax.Array,
+        *,
+        positions_BT: jax.Array | None = None,
+        segments_BT: jax.Array | None = None,
+        images: jax.Array | None = None,
+    ) -> jax.Array:
+        """Logits of every token.
+
+        Args:
+            tokens_BT: [B, T] int32.
+            positions_BT: [B, T] int32; by default counted from the start of each segment.
+            segments_BT: [B, T] int32; tokens see earlier tokens of their own segment id alone. Padding and packed
+                sequences are segments of their own (0 is padding by custom). By default all is one segment.
+            images: [B, I, C, S, S], for a model that has a vision tower, see `models.medgemma`.
+        Returns:
+            [B, T, V] float32.
+        """
+        return self.logits(self.hidden(tokens_BT, positions_BT=positions_BT, segments_BT=segments_BT, images=images))
+
+    def hidden(
+        self,
+        tokens_BT: jax.Array,
+        *,
+        positions_BT: jax.Array | None = None,
+        segments_BT: jax.Array | None = None,
+        images: jax.Array | None = None,
+        key: jax.Array | None = None,
+        remat: str = "none",
+    ) -> jax.Array:
+        """Normed last hidden states, [B, T, D]. `key` turns adapter dropout on; `remat` see `models.remat`."""
+        if positions_BT is None:
+            positions_BT = segment_positions(jnp.ones_like(tokens_BT) if segments_BT is None else segments_BT)
+        x_BTD, images_BT = self.inputs(tokens_BT, images)
+        x_BTD, _ = self._scan(x_BTD, Places(positions_BT, segments_BT, images_BT), None, key, remat)
+        return x_BTD
+
+    def logits(self, x_BTD: jax.Array) -> jax.Array:
+        """Vocabulary logits of hidden states: [B, T, D] -> [B, T, V] float32."""
+        if self.config.tied:
+            return self.embed.attend(x_BTD)
+        return self.head(x_BTD, out_dtype=jnp.float32)
+
+    def init_cache(self, batch: int, length: int) -> KVCache:
+        """An empty cache for `batch` sequences of up to `length` tokens, in the dtype of the weights."""
+        c = self.config
+        shape = (c.num_layers, batch, c.num_kv_heads, length, c.head_dim)
+        dtype = self.embed.embedding.dtype
+        return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+    def extend(
+        self, tokens_BT: jax.Array, positions_BT: jax.Array, cache: KVCache, images: jax.Array | None = None
+    ) -> tuple[jax.Array, KVCache]:
+        """Hidden states of new tokens that continue the cached ones, and the cache with them.
+
+        Args:
+            tokens_BT: [B, T] int32.
+            positions_BT: [B, T] int32, each token's place in its sequence, rising along T from the number of tokens
+                cached so far; the cache's length or more for padding.
+            images: as in `__call__`; the tokens of one image come in one call.
+        """
+        x_BTD, images_BT = self.inputs(tokens_BT, images)
+        images_BS = None
+        if images_BT is not None:
+            B, S = tokens_BT.shape[0], cache.k.shape[3]
+            at = (jnp.arange(B)[:, None], positions_BT)
+            images_BS = jnp.zeros((B, S), images_BT.dtype).at[at].set(images_BT, mode="drop")
+        return self._scan(x_BTD, Places(positions_BT, None, images_BS), cache, None, "none")
+
+    def _scan(
+        self, x_BTD: jax.Array, places: Places, cache: KVCache | None, key: jax.Array | None, remat: str
+    ) -> tuple[jax.Array, Any]:
+        graph, stacked = nnx.split(self.layers)
+        keys_L = None if key is None else jax.random.split(key, self.config.num_layers)
+
+        def layer(x_BTD: jax.Array, xs: tuple[Any, Any, Any, Any]) -> tuple[jax.Array, Any]:
+            state, reach, layer_cache, layer_key = xs
+            return nnx.merge(graph, state)(x_BTD, places, reach, layer_cache, layer_key)
+
+        x_BTD = place(x_BTD, "batch", None, None)
+        xs = (stacked, self.reach(), cache and tuple(cache), keys_L)
+        x_BTD, new_cache = jax.lax.scan(checkpointed(layer, remat), x_BTD, xs)
+        return self.final_norm(x_BTD), None if cache is None else KVCache(*new_cache)
+
+
+def split(key: jax.Array | None, n: int) -> Any:
+    """`n` keys of one, or as many Nones."""
+    return (None,) * n if key is None else jax.random.split(key, n)
