@@ -1,6 +1,8 @@
 """A directory that appears whole or not at all."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -9,18 +11,24 @@ from pathlib import Path
 
 # What tells a directory that we may replace from one that was named by mistake.
 _MARKS = ("config.json", "adapter_config.json")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def appearing(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A new directory to fill; it takes the name `out` when the block ends well and goes away if it fails.
 
+    If the process is killed, what it had made stays behind as a hidden directory beside `out`, which the next
+    one to make `out` removes.
+
     Args:
+        out: where it is a link, what it points to is made.
         overwrite: replace a model or adapter directory that is there.
     Raises:
         ValueError: if `out` is a file or a directory that is not empty and may not be replaced.
+        OSError: if it cannot be written; it names `out` if the disk is full.
     """
-    out = Path(out).absolute()
+    out = Path(out).resolve()
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file; give a directory")
     replaced = out.is_dir() and any(out.iterdir())
@@ -29,23 +37,53 @@ def appearing(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     if replaced and not any((out / mark).is_file() for mark in _MARKS):
         raise ValueError(f"{out}: not empty and not a model directory; it is not overwritten")
     out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    unfinished = f".{out.name}.unfinished-"
+    _sweep(out.parent, unfinished)
+    made = Path(tempfile.mkdtemp(dir=out.parent, prefix=unfinished))
     try:
-        _share_as_usual(made)
-        yield made
-        _sync(made)
-        if replaced:
-            # No call exchanges two directories everywhere; for a moment the name is free, never half-written.
-            old = made.with_name(f"{made.name}.old")
-            out.rename(old)
-            made.rename(out)
-            shutil.rmtree(old)
-        else:
-            made.rename(out)
-        _sync_entry(out.parent)
-    except BaseException:
+        with _locked(made):
+            _share_as_usual(made)
+            yield made
+            _sync(made)
+            if replaced:
+                # No call exchanges two directories everywhere; for a moment the name is free, never half-written.
+                old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.replaced-"))
+                out.rename(old)
+                made.rename(out)
+                shutil.rmtree(old)
+            else:
+                made.rename(out)
+            _sync_entry(out.parent)
+    except BaseException as error:
         shutil.rmtree(made, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            # Of itself it names no file, or the one that was being copied.
+            raise OSError(error.errno, os.strerror(error.errno), str(out)) from None
         raise
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[bool]:
+    """Hold the directory as long as this process lives; False if another does, or locks are not to be had here."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = True
+    except OSError:
+        held = False
+    try:
+        yield held
+    finally:
+        os.close(handle)
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Remove what killed processes have left."""
+    for name in os.listdir(parent):
+        if name.startswith(prefix):
+            with contextlib.suppress(OSError), _locked(parent / name) as abandoned:
+                if abandoned:
+                    shutil.rmtree(parent / name)
 
 
 def _share_as_usual(directory: Path) -> None:

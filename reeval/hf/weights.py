@@ -1,7 +1,8 @@
 """The tensors of a directory, in one safetensors file or several with an index, read and written in pieces.
 
 No more than one tensor is ever held, and no file stays mapped after a read: what a process has mapped counts
-as its memory. Arrays of bfloat16 are NumPy arrays of the type that JAX brings (ml_dtypes).
+as its memory. Arrays of bfloat16 are NumPy arrays of the type that JAX brings (ml_dtypes). Nothing that is NaN
+or infinite is given out or written: one such number makes every verdict worthless, and shows only there.
 """
 
 import json
@@ -23,6 +24,8 @@ DTYPES: dict[str, np.dtype] = {
     "F32": np.dtype(np.float32),
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+# Numbers in a block that the cache of a processor core holds.
+_CACHED = 2**18
 
 
 class Tensor(NamedTuple):
@@ -39,6 +42,9 @@ class Tensor(NamedTuple):
 
 class Weights(Mapping[str, Tensor]):
     """The tensors of a checkpoint directory by their names, in the order of the files.
+
+    A file may be a link, as in the cache of Hugging Face, where all are: whoever made the link chose its target.
+    What was downloaded cannot choose: names in the index are those of files of this directory, or refused.
 
     Raises:
         ValueError: one line, if there are no safetensors, index and files disagree, or a file is damaged.
@@ -66,9 +72,38 @@ class Weights(Mapping[str, Tensor]):
         return len(self._tensors)
 
     def read(self, name: str, slices: tuple[slice, ...] = ()) -> np.ndarray:
-        """A tensor, or the part of it that `slices` leave, in the dtype of the file."""
-        with safe_open(self[name].file, "numpy") as file:
-            return file.get_slice(name)[slices] if slices else file.get_tensor(name)
+        """A tensor, or the part of it that `slices` leave, in the dtype of the file.
+
+        Raises:
+            ValueError: one line, if a number of it is NaN or infinite, or the file has gone or changed.
+        """
+        path = self[name].file
+        try:
+            with safe_open(path, "numpy") as file:
+                part = file.get_slice(name)[slices] if slices else file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: {name} can no longer be read ({error}); was the file changed?") from None
+        if not finite(part):
+            raise ValueError(f"{path}: {name} holds NaN or infinite numbers; damaged or diverged, fetch another")
+        return part
+
+
+def finite(array: np.ndarray) -> bool:
+    """Whether no number of a float array is NaN or infinite.
+
+    The largest bit patterns tell: NaN and infinity have all bits of the exponent set. Read as signed integers,
+    none without a sign may reach that of infinity; as unsigned ones, none with a sign that of minus infinity.
+    Two maxima of blocks that fit the cache cost less than a copy, and far less than `np.isfinite` of bfloat16.
+    """
+    bits = array.reshape(-1)
+    return all(
+        bits[at : at + _CACHED].view(kind).max(initial=0) < infinity.view(kind)
+        for at in range(0, bits.size, _CACHED)
+        for kind, infinity in (
+            (f"i{array.itemsize}", np.array(np.inf, array.dtype)),
+            (f"u{array.itemsize}", np.array(-np.inf, array.dtype)),
+        )
+    )
 
 
 def write(directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], np.ndarray], max_bytes: int) -> None:
@@ -77,6 +112,8 @@ def write(directory: Path, tensors: Mapping[str, Tensor], read: Callable[[str], 
     Args:
         tensors: name to shape and dtype, in the order to write; `file` is not looked at.
         read: gives each, when its turn comes; a tensor larger than `max_bytes` gets a file of its own.
+    Raises:
+        ValueError: if a number is NaN or infinite.
     """
     groups: list[list[str]] = [[]]
     room = max_bytes
@@ -118,6 +155,8 @@ def _write_file(file: Path, tensors: Mapping[str, Tensor], read: Callable[[str],
         for name, tensor in tensors.items():
             array = read(name)
             assert array.shape == tensor.shape and array.dtype == tensor.dtype, name
+            if not finite(array):
+                raise ValueError(f"{name} would be NaN or infinite in {array.dtype}: the training diverged; not written")
             out.write(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
         out.flush()
         os.fsync(out.fileno())
@@ -131,11 +170,13 @@ def _index(directory: Path) -> dict[str, str] | None:
         weight_map = json.loads(file.read_text())["weight_map"]
         if not all(isinstance(name, str) for name in weight_map.values()):
             raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{file}: not an index of safetensors files (no weight_map); fetch it again") from None
     for name in weight_map.values():
         # A name with a directory in it could point anywhere on this machine.
-        if name != os.path.basename(name) or not name.endswith(".safetensors"):
+        if name != os.path.basename(name) or not name.endswith(".safetensors") or not name.isprintable():
             raise ValueError(f"{file}: names {name!r}, which is no safetensors file of this directory; refused")
     return weight_map
 
@@ -148,10 +189,14 @@ def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
         return files
     if (directory / SINGLE).is_file():
         return [directory / SINGLE]
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        raise ValueError(f"{directory}: {error.strerror}") from None
     # Without an index all files count: a part too many or too few shows in the names of the tensors.
-    if files := sorted(directory.glob("*.safetensors")):
+    if files := [directory / name for name in names if name.endswith(".safetensors")]:
         return files
-    if any(any(directory.glob(pattern)) for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")):
+    if any(name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")) for name in names):
         raise ValueError(
             f"{directory}: only pickled weights, which can run code and are refused; convert to safetensors"
         )
@@ -165,6 +210,8 @@ def _headers(file: Path) -> dict[str, Tensor]:
             for name in opened.offset_keys():
                 part = opened.get_slice(name)
                 dtype = part.get_dtype()
+                if not name.isprintable():
+                    raise ValueError(f"{file}: a tensor is named {name!r}; refused")
                 if dtype not in DTYPES:
                     raise ValueError(f"{file}: {name} is {dtype}; only {', '.join(DTYPES)} are supported")
                 found[name] = Tensor(file, tuple(part.get_shape()), DTYPES[dtype])
