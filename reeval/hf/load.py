@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from reeval import sharding
 from reeval.hf.layout import Entry, spelled
 from reeval.hf.names import open_config
-from reeval.hf.weights import Weights, misfits
+from reeval.hf.weights import Weights, finite, misfits
 from reeval.models import port_of, without_images
 
 # JAX on CPU takes over a host array without a copy where it starts on such a boundary.
@@ -43,7 +43,8 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None,
         images: whether to load what sees images, if the directory has it; without, the decoder alone is read and given.
     Raises:
         ValueError: one line that names the file and what to do, if the directory is incomplete or damaged,
-            holds what the port cannot express, or its tensors are not those of its config (all are named).
+            holds what the port cannot express or NaN, or its tensors are not those of its config (all wrong ones
+            are named, or the first of very many).
     """
     checkpoint = open_checkpoint(path)
     weights, table = checkpoint.weights, checkpoint.table
@@ -141,7 +142,10 @@ def _fill(
         end = min(at + step, stop)
         block = (*index[:axis], slice(at, end), *index[axis + 1 :])
         rows = (*before, slice(at - start, end - start))
-        target[rows] = entry.read_part(functools.partial(weights.read, name), block, shape)
+        with np.errstate(over="ignore"):  # it is said below
+            target[rows] = entry.read_part(functools.partial(weights.read, name), block, shape)
+        if target.dtype == np.float16 != weights[name].dtype and not finite(target[rows]):
+            raise ValueError(f"{weights[name].file}: {name} holds numbers beyond the range of float16; use bfloat16")
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

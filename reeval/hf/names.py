@@ -28,7 +28,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raw = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{file}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not valid JSON ({error})") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{file}: not a JSON object")
@@ -53,7 +53,7 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
     if not file.is_file():
         raise ValueError(f"{directory}: no {CONFIG}; is this a Hugging Face model directory?")
     raw = read_json(file)
-    if (model_type := raw.get("model_type")) not in FAMILIES:
+    if (model_type := raw.get("model_type")) not in list(FAMILIES):  # a dict would want to hash it
         raise ValueError(f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}")
     if raw.get("quantization_config"):
         raise ValueError(f"{file}: quantized weights are not supported; fetch the unquantized checkpoint")
@@ -62,6 +62,8 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
         return family, family.read_config(raw)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{file}: a field is of the wrong kind or beyond all bounds ({error})") from None
 
 
 def family_of(model: Any) -> ModuleType:

@@ -45,12 +45,12 @@ def save_merged(
         card: text of the model card.
     Raises:
         ValueError: one line, if the base is damaged or no port of ours expresses it, the adapter does not fit
-            it, or `out` may not be written.
+            it, a number is NaN or infinite before or after, or `out` may not be written.
     """
     base, out = Path(base), Path(out)
     checkpoint = open_checkpoint(base)
-    if out.resolve() == base.resolve():
-        raise ValueError(f"{out}: is the base model's own directory; give another")
+    if base.resolve().is_relative_to(out.resolve()):
+        raise ValueError(f"{out}: is or holds the base model's own directory; give another")
     weights = checkpoint.weights
     added = dict(matrices(adapter or {}, tuple(checkpoint.table.values())))
     for module, (a, b) in added.items():
@@ -64,7 +64,8 @@ def save_merged(
         if one is None:
             return tensor
         assert config is not None
-        return (tensor.astype(np.float32) + one.delta(config.scale)).astype(tensor.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it, `write` refuses
+            return (tensor.astype(np.float32) + one.delta(config.scale)).astype(tensor.dtype)
 
     with appearing(out, overwrite=overwrite) as directory:
         write(directory, weights, read, max_shard_bytes)

@@ -8,7 +8,7 @@ or infinite is given out or written: one such number makes every verdict worthle
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,7 +156,7 @@ def _write_file(file: Path, tensors: Mapping[str, Tensor], read: Callable[[str],
             array = read(name)
             assert array.shape == tensor.shape and array.dtype == tensor.dtype, name
             if not finite(array):
-                raise ValueError(f"{name} would be NaN or infinite in {array.dtype}: the training diverged; not written")
+                raise ValueError(f"{name} would be NaN or infinite: training diverged, or {array.dtype} is too narrow")
             out.write(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
         out.flush()
         os.fsync(out.fileno())
@@ -226,13 +226,19 @@ def misfits(
     """How the tensors of a file differ from those wanted, by name: missing, unexpected, misshapen; empty if not."""
     problems = []
     if missing := sorted(shapes.keys() - held.keys()):
-        problems.append(f"missing {', '.join(missing)}")
+        problems.append(f"missing {_listed(missing)}")
     if unexpected := sorted(held.keys() - shapes.keys() - set(tolerated)):
-        problems.append(f"unexpected {', '.join(unexpected)}")
+        problems.append(f"unexpected {_listed(unexpected)}")
     if misshapen := [
         f"{name} {list(held[name].shape)} instead of {list(shape)}"
         for name, shape in shapes.items()
         if name in held and tuple(held[name].shape) != tuple(shape)
     ]:
-        problems.append(f"misshapen {', '.join(misshapen)}")
+        problems.append(f"misshapen {_listed(misshapen)}")
     return problems
+
+
+def _listed(names: Sequence[str], most: int = 100) -> str:
+    """All of them, or, where that is no line to read any more, the first."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
