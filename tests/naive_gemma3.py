@@ -14,10 +14,10 @@ def forward(
     (before,) = (name.removesuffix("embed_tokens.weight") for name in w if name.endswith("embed_tokens.weight"))
     N, K, H = sizes["num_attention_heads"], sizes["num_key_value_heads"], sizes["head_dim"]
     kinds, ropes = _layers(sizes)
-    is_image = np.zeros(len(ids), bool)
-    x = w[before + "embed_tokens.weight"][ids] * np.sqrt(sizes["hidden_size"])
-    if images is not None:
-        is_image = ids == raw["image_token_index"]
+    is_image = np.zeros(len(ids), bool) if images is None else ids == raw["image_token_index"]
+    # The image token may lie outside the vocabulary.
+    x = w[before + "embed_tokens.weight"][np.where(is_image, 0, ids)] * np.sqrt(sizes["hidden_size"])
+    if is_image.any():
         x[is_image] = np.concatenate([soft_tokens(raw, held, image) for image in images])[: is_image.sum()]
     # Runs of image tokens: whoever stands in one sees all of it.
     run = np.cumsum(is_image & ~np.concatenate([[False], is_image[:-1]])) * is_image

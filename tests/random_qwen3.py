@@ -51,6 +51,11 @@ SHAPES: dict[str, Raw] = {
 }
 
 
+def text(raw: Raw) -> Raw:
+    """The decoder's part of a config: all of it."""
+    return raw
+
+
 def tensors(raw: Raw, *, seed: int = 0) -> Tensors:
     """Weights large enough that attention is far from uniform; norms around 1."""
     noise = np.random.default_rng(seed)
