@@ -144,7 +144,7 @@ SHAPES: dict[str, Raw] = {
         _vision((18, 26, 3, 3), 24, 4, head=True),
         tokens_per_image=9,
     ),
-    # Nothing is pooled, and the window never ends.
+    # Nothing is pooled, the window never ends, and the last pixels of a side make no patch.
     "ratio1-modules": _whole(
         None,
         _text(
@@ -154,7 +154,7 @@ SHAPES: dict[str, Raw] = {
             layer_types=[_KINDS[kind] for kind in "glg"],
             rope_parameters=_ropes(1e4, 1e3),
         ),
-        _vision((8, 20, 1, 1), 10, 5, head=False),
+        _vision((8, 20, 1, 1), 11, 5, head=False),
         tokens_per_image=4,
     ),
 }
