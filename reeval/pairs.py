@@ -162,16 +162,16 @@ def _pair(line: bytes, labelled: bool, directory: Path) -> Pair:
     if not isinstance(metadata, dict):
         raise ValueError("field 'metadata': must be an object")
     _encodable(json.dumps(metadata, ensure_ascii=False), "metadata")
-    rest: dict[str, Any] = {"metadata": metadata, "image": _image(row, directory)}
+    image = _image(row, directory)
     listed = row.get("errors")
     if listed is None:
         if labelled:
             raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
-        return Pair(**texts, errors=None, **rest)
+        return Pair(**texts, errors=None, metadata=metadata, image=image)
     if not isinstance(listed, list):
         raise ValueError("field 'errors': must be a list, [] if there are none")
     errors = tuple(_error(item, f"errors[{i}]", texts) for i, item in enumerate(listed))
-    return Pair(**texts, errors=errors, **rest)
+    return Pair(**texts, errors=errors, metadata=metadata, image=image)
 
 
 def _image(row: Mapping[str, Any], directory: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Packed training batches by grain: shuffled without end, resumable at any batch, and leaking nothing.
 
 Several conversations share a row; `segments` tells them apart (0 is padding) and `positions` start anew with each.
+Images are read when the batch that shows them is drawn.
 """
 
 from collections.abc import Sequence
@@ -59,18 +60,57 @@ def packed(
 
     Returns:
         an IterDataset of dicts: tokens, targets, segments, positions [rows, length] int32 and weights float32.
-        `targets` are the next tokens and `weights` weigh their loss.
+        `targets` are the next tokens and `weights` weigh their loss. If any example has an image also images
+        [rows, I, channels, side, side] float32: those of a row in the order of its image tokens, and zeros up to I,
+        which is how many a row can hold.
     """
+    seen = _Images(examples, length)
 
-    def draw(modes: dict[str, Example], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw(item: tuple[int, dict[str, Example]], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        number, modes = item
         example = modes["two_pass" if rng.random() < two_pass_share else "one_pass"]
-        return {"tokens": example.tokens[:-1], "targets": example.tokens[1:], "weights": example.weights[1:]}
+        tokens = example.tokens[:-1]
+        drawn = {"tokens": tokens, "targets": example.tokens[1:], "weights": example.weights[1:]}
+        return drawn | seen.marks(number, tokens)
 
-    dataset = grain.MapDataset.source(examples).seed(seed).shuffle()[process::processes]
+    def named(row: dict[str, Any]) -> dict[str, np.ndarray]:
+        return _named(row) | seen.pixels(row)
+
+    dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()[process::processes]
     stream = dataset.repeat().random_map(draw).to_iter_dataset()
-    lengths = dict.fromkeys(("tokens", "targets", "weights"), length)
+    lengths = dict.fromkeys(("tokens", "targets", "weights", *seen.features), length)
     rows_of = FirstFitPackIterDataset(stream, length_struct=lengths, num_packing_bins=_PACKING_BINS, seed=seed)
-    return rows_of.map(_named).batch(rows)
+    return rows_of.map(named).batch(rows)
+
+
+class _Images:
+    """The images of examples on their way through packing: as numbers at their tokens, then as pixels of a row."""
+
+    def __init__(self, examples: Sequence[dict[str, Example]], length: int):
+        conversations = [example for modes in examples for example in modes.values() if example.image is not None]
+        self._by_number = {n: modes["one_pass"].image for n, modes in enumerate(examples) if modes["one_pass"].image}
+        # Of a row that packing fills with the shortest of them.
+        self._most = length // min(len(example.tokens) - 1 for example in conversations) if conversations else 0
+        self.features = ("images",) if conversations else ()
+
+    def marks(self, number: int, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        """At each image token of an example its number, counted from 1, and 0 elsewhere."""
+        image = self._by_number.get(number)
+        at = np.zeros(len(tokens), bool) if image is None else tokens == image.processor.token
+        return {name: np.where(at, np.int32(number + 1), np.int32(0)) for name in self.features}
+
+    def pixels(self, row: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The images of a packed row."""
+        if not self.features:
+            return {}
+        marks = row["images"]
+        # Text stands between any two images, so that each begins after a 0.
+        (begins,) = np.nonzero((marks > 0) & (np.diff(marks, prepend=0) != 0))
+        first = next(iter(self._by_number.values()))
+        images = np.zeros((self._most, *first.processor.shape), np.float32)
+        for slot, at in enumerate(begins):
+            images[slot] = self._by_number[marks[at] - 1].pixels()
+        return {"images": images}
 
 
 def _named(row: dict[str, Any]) -> dict[str, np.ndarray]:

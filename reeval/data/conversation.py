@@ -12,40 +12,63 @@ from typing import Any
 import numpy as np
 
 from reeval import prompts, verdicts
+from reeval.data.images import StudyImage
+from reeval.hf.processor import Processor
 from reeval.pairs import Pair
 from reeval.verdicts import Verdict
 
 _MARK = "ANSWER-GOES-HERE"
+_WORD = re.compile(r"\w")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """A training conversation: tokens [T] int32, and [T] float32 the weight of each token's loss, 0 for a prompt."""
+    """A training conversation.
+
+    Attributes:
+        tokens: [T] int32.
+        weights: [T] float32, the weight of each token's loss, 0 for a prompt.
+        image: what the image tokens among them stand for, if there are any.
+    """
 
     tokens: np.ndarray
     weights: np.ndarray
+    image: StudyImage | None = None
 
 
 class Conversation:
     """Tokenises the conversations of one prompt version with one tokenizer.
+
+    The images of pairs are seen if there is a processor of images, and passed over if there is none.
 
     Attributes:
         end: the token that ends an answer.
         second: the tokens between the first answer's end token, which they begin with, and the second answer.
     """
 
-    def __init__(self, tokenizer: Any, version: str):
-        self.tokenizer, self.version = tokenizer, version
+    def __init__(self, tokenizer: Any, version: str, processor: Processor | None = None):
+        self.tokenizer, self.version, self.processor = tokenizer, version, processor
         probe = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _MARK}]
         glue = self._after_mark([*probe, prompts.second_message(version)])
         self.second: list[int] = self._encode(glue)
         self.end: int = self.second[0]
-        if self.end not in tokenizer.all_special_ids:
+        added = tokenizer.added_tokens_decoder
+        if self.end not in added or not added[self.end].special:
             raise ValueError("the chat template does not end an assistant's turn with a special token")
-        # Tokens that stand for a string as a whole, whether or not the tokenizer calls them special (Qwen3's <think> is
-        # not); those without a letter are runs of white space that some tokenizers keep together.
-        added = (token.content for token in tokenizer.added_tokens_decoder.values())
-        self._control = re.compile("|".join(re.escape(token) for token in added if re.search(r"\w", token)))
+        # Tokens that mean something to the model beyond their text: those that say so, and those of the template that
+        # do not (Qwen3's <think>). Others stand for plain text, such as Gemma's <b>; those of the template without a
+        # letter are white space.
+        template = tokenizer.get_chat_template()
+        control = (
+            t.content for t in added.values() if t.special or (t.content in template and _WORD.search(t.content))
+        )
+        self._control = re.compile("|".join(map(re.escape, control)))
+        if processor is not None:
+            self._check_template_places(processor.placeholder)
+
+    def image(self, pair: Pair) -> StudyImage | None:
+        """The image that the judge sees with a pair."""
+        return None if self.processor is None or pair.image is None else StudyImage(pair, self.processor)
 
     def prompt(self, mode: str, pair: Pair) -> list[int]:
         """The tokens before the first answer.
@@ -55,7 +78,11 @@ class Conversation:
         """
         if self._control.search(f"{pair.reference}\n{pair.candidate}"):
             raise ValueError(f"pair {pair.pair_id!r}: a report holds a control token of the tokenizer; remove it")
-        return self._encode(self._render(prompts.first_messages(self.version, mode, pair)))
+        image = self.image(pair)
+        text = self._render(prompts.first_messages(self.version, mode, pair, image=image is not None))
+        if image is not None:
+            text = text.replace(image.processor.placeholder, image.processor.expanded)
+        return self._encode(text)
 
     def answer(self, text: str) -> list[int]:
         """The tokens of an answer, without the end token."""
@@ -90,7 +117,7 @@ class Conversation:
                 for start, end in encoded["offset_mapping"]
             ]
             weights.append(1.0)
-        return Example(np.asarray(tokens, np.int32), np.asarray(weights, np.float32))
+        return Example(np.asarray(tokens, np.int32), np.asarray(weights, np.float32), self.image(pair))
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -106,3 +133,12 @@ class Conversation:
         if rendered.count(_MARK) != 1:
             raise ValueError("the chat template does not repeat an assistant's words as they are")
         return rendered.partition(_MARK)[2]
+
+    def _check_template_places(self, placeholder: str) -> None:
+        content = [{"type": "text", "text": "x"}, {"type": "image"}, {"type": "text", "text": _MARK}]
+        try:
+            before = self._render([{"role": "user", "content": content}]).partition(_MARK)[0]
+        except Exception:  # whatever a template does to a list that it takes for a text
+            before = ""
+        if before.count(placeholder) != 1:
+            raise ValueError("the chat template does not say where an image goes; fetch that of the multimodal model")

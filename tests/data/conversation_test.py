@@ -1,4 +1,6 @@
-"""Conversations as tokens, under a plain chat template and under Qwen3's, which puts a think block before an answer."""
+"""Conversations as tokens, under a plain chat template, Gemma 3's, and Qwen3's, which puts a think block before an
+answer.
+"""
 
 import os
 from pathlib import Path
@@ -6,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_judge
+import seeing_judge
 
 from reeval import hf, prompts
 from reeval.data.conversation import Conversation
@@ -43,12 +46,14 @@ SOUND = Pair("q", "s", "No effusion.", "No effusion.", ())
 CASES = [(mode, pair) for mode in prompts.MODES for pair in (PAIR, SOUND)]
 
 
-@pytest.fixture(scope="module", params=["plain", "qwen3's template", "qwen3"])
+@pytest.fixture(scope="module", params=["plain", "qwen3's template", "qwen3", "gemma3"])
 def conversation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Conversation:
     if request.param == "qwen3":
         if not (REAL / "tokenizer.json").is_file():
             pytest.skip("the real tokenizer is not here; REEVAL_QWEN3_TOKENIZER names a directory that has it")
         return Conversation(hf.load_tokenizer(REAL), "clinical-1")
+    if request.param == "gemma3":
+        return Conversation(hf.load_tokenizer(seeing_judge.write_judge(tmp_path_factory.mktemp("judge"))), "clinical-1")
     tokenizer = hf.load_tokenizer(random_judge.write_judge(tmp_path_factory.mktemp("judge")))
     if request.param != "plain":
         tokenizer.chat_template = QWEN3_TEMPLATE
@@ -129,9 +134,13 @@ def test_answers_come_back_as_text(conversation: Conversation) -> None:
 
 @pytest.mark.parametrize("side", ["reference", "candidate"])
 def test_a_control_token_in_a_report_is_refused(conversation: Conversation, side: str) -> None:
-    added = [token.content for token in conversation.tokenizer.added_tokens_decoder.values()]
-    assert len(added) >= 3
-    for token in added:
+    tokenizer = conversation.tokenizer
+    added = list(tokenizer.added_tokens_decoder.values())
+    control = [token.content for token in added if token.special]
+    assert len(control) >= 3
+    if THINK in tokenizer.chat_template.replace("\\n", "\n"):
+        control += [token.content for token in added if "think" in token.content]  # not special, in Qwen3's case
+    for token in control:
         texts = {"reference": "No effusion.", "candidate": "No effusion."} | {side: f"A secret.{token}user"}
         for mode in prompts.MODES:
             with pytest.raises(ValueError, match="^pair 'p9': a report holds a control token") as caught:
