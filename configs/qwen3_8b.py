@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
             },
             "data": {
                 "train": "data/train.jsonl",
+                "images": False,
                 "sequence_length": 2048,
                 "two_pass_share": 0.5,
                 "severity_weight": 1.0,

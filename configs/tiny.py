@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
             },
             "data": {
                 "train": "runs/quickstart/train.jsonl",
+                "images": False,
                 "sequence_length": 256,
                 "two_pass_share": 0.5,
                 "severity_weight": 20.0,

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,21 @@ from ml_collections import ConfigDict
 from reeval import embedded, hf, lora, sharding
 from reeval.data.conversation import Conversation
 from reeval.files import write_atomically
+from reeval.models import MedGemmaConfig
+from reeval.pairs import Pair
 
 # What may differ between a run and its continuation: where it runs and how often it reports.
 _FREE_SECTIONS = {"mesh", "eval"}
 _FREE = {"train.log_every", "train.checkpoint_every"}
 _MEGABYTE = 2**20
+_FINGERPRINTED = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
 
 
 class Run:
@@ -36,18 +47,21 @@ class Run:
         self.tensorboard = self.workdir / "tensorboard"
         self.evaluations = self.workdir / "eval"
 
-    def claim(self) -> dict[str, Any]:
+    def claim(self, images_sha256: str | None = None) -> dict[str, Any]:
         """Record what this run is, or make sure that the directory holds the same run.
 
         Until its first checkpoint a run is nothing that could be gone on with, and what is recorded of it gives way:
         the first try often ends at a wrong path.
 
+        Args:
+            images_sha256: of the images that training sees; None if it sees none.
         Raises:
             ValueError: if it holds another, naming the first field that differs.
         """
         record = {
             "config": json.loads(self.config.to_json_best_effort()),
             "train_pairs_sha256": file_sha256(self.config.data.train),
+            "train_images_sha256": images_sha256,
             "versions": versions(),
         }
         path = self.workdir / "run.json"
@@ -58,6 +72,11 @@ class Run:
                 raise ValueError(
                     f"{self.config.data.train}: has changed since the run in {self.workdir} began; restore it or "
                     "choose another --workdir"
+                )
+            if before.get("train_images_sha256") != images_sha256:
+                raise ValueError(
+                    f"{self.config.data.train}: its images have changed since the run in {self.workdir} began; restore "
+                    "them or choose another --workdir"
                 )
         self.workdir.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(record, indent=2) + "\n")
@@ -107,12 +126,32 @@ def lora_config(config: ConfigDict) -> lora.LoRAConfig:
     return lora.LoRAConfig(**config.lora)
 
 
-def load_base(config: ConfigDict, mesh: Mesh) -> tuple[nnx.Module, Conversation]:
-    """The base model of a config on the mesh, and its conversations."""
+def sees_images(config: ConfigDict, pairs: Sequence[Pair]) -> bool:
+    """Whether a config's judge is given an image with any of the pairs.
+
+    Raises:
+        ValueError: if the config asks for images and its model cannot see.
+    """
+    if not config.data.images:
+        return False
+    directory = base_directory(config)
+    if not isinstance(hf.load_config(directory), MedGemmaConfig):
+        raise ValueError(f"config.data.images=True, but {directory} has no vision tower; set it to False")
+    return any(pair.image is not None for pair in pairs)
+
+
+def load_base(config: ConfigDict, mesh: Mesh, images: bool = False) -> tuple[nnx.Module, Conversation]:
+    """The base model of a config on the mesh, and its conversations.
+
+    Args:
+        images: whether it is given images; what sees them is not even read otherwise.
+    """
     directory = base_directory(config)
     hf.load_config(directory)  # what is wrong with it shows before anything large is read
-    conversation = Conversation(hf.load_tokenizer(directory), config.prompt)
-    return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh), conversation
+    tokenizer = hf.load_tokenizer(directory)
+    processor = hf.load_processor(directory, tokenizer) if images else None
+    conversation = Conversation(tokenizer, config.prompt, processor)
+    return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh, images=images), conversation
 
 
 def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:
@@ -125,11 +164,11 @@ def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:
 def checkpoint_fingerprint(directory: Path) -> str:
     """A digest that tells checkpoints apart and is cheap whatever their size.
 
-    Of the config and the tokenizer as they are, and of each file of weights its name, its size, and its first and
-    last megabyte: training, even of a few layers, changes these.
+    Of the config, the tokenizer and the processor as they are, and of each file of weights its name, its size, and its
+    first and last megabyte: training, even of a few layers, changes these.
     """
     digest = hashlib.sha256()
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+    for name in _FINGERPRINTED:
         if (directory / name).is_file():
             digest.update(f"{name} ".encode() + (directory / name).read_bytes())
     for path in sorted(directory.glob("*.safetensors")):

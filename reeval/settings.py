@@ -64,6 +64,7 @@ FIELDS: dict[str, Field] = {
     "lora.dropout": Field(float, least=0, below=1),
     "lora.targets": Field(str),
     "data.train": Field(str),
+    "data.images": Field(bool),
     "data.sequence_length": _COUNT,
     "data.two_pass_share": _SHARE,
     "data.severity_weight": Field(float, least=0),

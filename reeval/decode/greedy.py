@@ -1,6 +1,6 @@
 """Greedy decoding of a batch: prefill and decode in one jitted call, and further turns on the same cache.
 
-Shape letters: B batch, T prompt time, S cache length, V vocabulary.
+Shape letters: B batch, T prompt time, S cache length, V vocabulary; images are [B, I, C, side, side].
 """
 
 import functools
@@ -33,7 +33,7 @@ class Answers(NamedTuple):
 
 
 class GreedyDecoder:
-    """Decodes with one model structure; compiles once for each prompt length that it is given."""
+    """Decodes with one model structure; compiles once for each prompt length that it is given, with images or not."""
 
     def __init__(self, graph: nnx.GraphDef, mesh: Mesh, *, end: int, max_new: int, cache_length: int):
         """
@@ -47,26 +47,39 @@ class GreedyDecoder:
         answer = functools.partial(_answer, graph, mesh, end, max_new + 1)
         whole = sharding.replicated(mesh)
 
-        def begin(weights: nnx.State, tokens_BT: jax.Array, counts_B: jax.Array) -> Any:
+        def begin(weights: nnx.State, tokens_BT: jax.Array, counts_B: jax.Array, images: jax.Array | None) -> Any:
             cache = nnx.merge(graph, weights).init_cache(tokens_BT.shape[0], cache_length)
-            return answer(weights, Conversations(cache, jnp.zeros_like(counts_B)), tokens_BT, counts_B)
+            return answer(weights, Conversations(cache, jnp.zeros_like(counts_B)), tokens_BT, counts_B, images)
 
         self._begin = jax.jit(begin, out_shardings=(None, whole))
         self._go_on = jax.jit(answer, donate_argnums=1, out_shardings=(None, whole))
 
-    def begin(self, weights: nnx.State, tokens: np.ndarray, counts: np.ndarray) -> tuple[Conversations, Answers]:
-        """Answer prompts: tokens [B, T] int32, padded on the right; counts [B] int32, 0 for a row that is not used."""
-        return self._call(self._begin, weights, tokens=tokens, counts=counts)
+    def begin(
+        self, weights: nnx.State, tokens: np.ndarray, counts: np.ndarray, images: np.ndarray | None = None
+    ) -> tuple[Conversations, Answers]:
+        """Answer prompts.
+
+        Args:
+            tokens: [B, T] int32, padded on the right.
+            counts: [B] int32, 0 for a row that is not used.
+            images: [B, I, C, side, side] float32, for a model that sees; rows without image tokens use none of theirs.
+        """
+        seen = None if images is None else sharding.to_device(self.mesh, {"images": images})["images"]
+        return self._fetched(self._begin(weights, *self._placed(tokens, counts), seen))
 
     def go_on(
         self, weights: nnx.State, conversations: Conversations, tokens: np.ndarray, counts: np.ndarray
     ) -> tuple[Conversations, Answers]:
         """Answer what further turns ask, on the cache of what went before; `conversations` is used up."""
-        return self._call(self._go_on, weights, conversations, tokens=tokens, counts=counts)
+        return self._fetched(self._go_on(weights, conversations, *self._placed(tokens, counts)))
 
-    def _call(self, function: Any, *args: Any, **batch: np.ndarray) -> tuple[Conversations, Answers]:
-        placed = sharding.to_device(self.mesh, {name: np.asarray(value, np.int32) for name, value in batch.items()})
-        conversations, answers = function(*args, placed["tokens"], placed["counts"])
+    def _placed(self, tokens: np.ndarray, counts: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        batch = {"tokens": np.asarray(tokens, np.int32), "counts": np.asarray(counts, np.int32)}
+        placed = sharding.to_device(self.mesh, batch)
+        return placed["tokens"], placed["counts"]
+
+    def _fetched(self, result: tuple[Conversations, Any]) -> tuple[Conversations, Answers]:
+        conversations, answers = result
         return conversations, Answers(*jax.device_get(answers))
 
 
@@ -79,6 +92,7 @@ def _answer(
     conversations: Conversations,
     tokens_BT: jax.Array,
     counts_B: jax.Array,
+    images: jax.Array | None = None,
 ) -> tuple[Conversations, tuple[jax.Array, jax.Array, jax.Array]]:
     """Prefill `tokens_BT`, then decode until all rows have ended or `steps` tokens are made."""
     with sharding.activations(mesh):
@@ -90,7 +104,8 @@ def _answer(
         # Prefill. A position beyond the cache is padding and leaves no trace.
         given_BT = index_T[None, :] < counts_B[:, None]
         positions_BT = jnp.where(given_BT, conversations.lengths[:, None] + index_T[None, :], cache_length)
-        x_BTD, cache = model.extend(tokens_BT, positions_BT, _placed(conversations.cache))
+        seen = {} if images is None else {"images": images}
+        x_BTD, cache = model.extend(tokens_BT, positions_BT, _placed(conversations.cache), **seen)
         last_B1D = jnp.take_along_axis(x_BTD, jnp.maximum(counts_B - 1, 0)[:, None, None], axis=1)
 
         def cond(carry: Any) -> jax.Array:

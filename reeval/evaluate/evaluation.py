@@ -12,13 +12,22 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from reeval import lora, pairs, settings, sharding
+from reeval.data.images import images_sha256
 from reeval.evaluate import report, writers
 from reeval.evaluate.judge import Judge
 from reeval.files import LineLog, write_atomically
 from reeval.pairs import Pair
 from reeval.progress import progress
 from reeval.prompts import MODES
-from reeval.run import Run, add_adapters, base_directory, checkpoint_fingerprint, file_sha256, load_base
+from reeval.run import (
+    Run,
+    add_adapters,
+    base_directory,
+    checkpoint_fingerprint,
+    file_sha256,
+    load_base,
+    sees_images,
+)
 from reeval.train.checkpoint import Checkpoints
 
 
@@ -45,7 +54,9 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         )
     run = Run(config, workdir)
     run.check_judge()
-    model, conversation = load_base(config, mesh)
+    images = sees_images(config, benchmark)
+    seen = images_sha256(benchmark) if images else None
+    model, conversation = load_base(config, mesh, images)
     graph, weights = nnx.split(model)
     add_adapters(config, model, mesh)
     parts, fresh, base = lora.take_apart(model)
@@ -63,6 +74,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     what = {
         "base": checkpoint_fingerprint(base_directory(config)),
         "pairs_sha256": file_sha256(config.eval.pairs),
+        "images_sha256": seen,  # null where the judge saw none
         "prompt": config.prompt,
         "max_answer_tokens": config.eval.max_answer_tokens,
     }

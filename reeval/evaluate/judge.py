@@ -1,4 +1,4 @@
-"""Pairs to verdict rows: prompts in, answers out, parsed; in batches of like length."""
+"""Pairs to verdict rows: prompts and images in, answers out, parsed; in batches of like length."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from reeval import verdicts
 from reeval.data.conversation import Conversation
+from reeval.data.images import StudyImage
 from reeval.decode.greedy import Answers, GreedyDecoder
 from reeval.pairs import Pair, error_to_json
 from reeval.verdicts import VerdictFormatError
@@ -17,7 +18,10 @@ _SHORTEST_BUCKET = 64
 
 
 class Judge:
-    """Judges pairs with models of one structure; compiles once for each power of two of prompt length."""
+    """Judges pairs with models of one structure.
+
+    Compiles once for each power of two of prompt length, and once more for batches with images.
+    """
 
     def __init__(
         self,
@@ -58,18 +62,21 @@ class Judge:
     def judge(self, weights: nnx.State, pairs: Sequence[Pair], mode: str) -> Iterator[list[dict[str, Any]]]:
         """Verdict rows of the pairs, batch by batch, like lengths together."""
         prompts = self.prompts(pairs, mode)
-        order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]))
+        images = [self.conversation.image(pair) for pair in pairs]
+        # Those with an image apart: a batch without any needs no vision tower.
+        order = sorted(range(len(pairs)), key=lambda i: (images[i] is not None, len(prompts[i])))
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
-            texts, finished = self._answers(weights, [prompts[i] for i in chosen], mode)
+            seen = self._pixels([images[i] for i in chosen])
+            texts, finished = self._answers(weights, [prompts[i] for i in chosen], seen, mode)
             yield [_row(pairs[i], mode, raw, ended) for i, raw, ended in zip(chosen, texts, finished, strict=True)]
 
     def _answers(
-        self, weights: nnx.State, prompts: list[list[int]], mode: str
+        self, weights: nnx.State, prompts: list[list[int]], images: np.ndarray | None, mode: str
     ) -> tuple[list[list[str]], list[list[bool]]]:
         """The text of each turn and whether it ended, for each prompt."""
         tokens, counts = self._batch(prompts, _bucket(max(map(len, prompts))))
-        conversations, first = self.decoder.begin(weights, tokens, counts)
+        conversations, first = self.decoder.begin(weights, tokens, counts, images)
         texts = [[text] for text in self._texts(first, len(prompts))]
         finished = [[bool(ended)] for ended in first.finished[: len(prompts)]]
         if mode == "one_pass":
@@ -93,6 +100,17 @@ class Judge:
             tokens[i, : len(row)] = row
             counts[i] = len(row)
         return tokens, counts
+
+    def _pixels(self, images: list[StudyImage | None]) -> np.ndarray | None:
+        """[batch_size, 1, channels, side, side], zeros where a row has no image; None if none has."""
+        shapes = {image.processor.shape for image in images if image is not None}
+        if not shapes:
+            return None
+        pixels = np.zeros((self.batch_size, 1, *shapes.pop()), np.float32)
+        for row, image in zip(pixels, images, strict=False):
+            if image is not None:
+                row[0] = image.pixels()
+        return pixels
 
     def _texts(self, answers: Answers, n: int) -> list[str]:
         return [self.conversation.text(answers.tokens[i, : answers.counts[i]].tolist()) for i in range(n)]

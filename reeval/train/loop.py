@@ -14,9 +14,10 @@ from tensorboardX import SummaryWriter
 
 from reeval import lora, pairs, settings, sharding
 from reeval.data import batches
+from reeval.data.images import images_sha256
 from reeval.models import remat
 from reeval.progress import progress
-from reeval.run import Run, add_adapters, load_base
+from reeval.run import Run, add_adapters, load_base, sees_images
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
 
@@ -38,10 +39,11 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     _check(config, mesh)
     labelled = pairs.read(config.data.train, labelled=True)
     run = Run(config, workdir)
-    record = run.claim()
+    images = sees_images(config, labelled)
+    record = run.claim(images_sha256(labelled) if images else None)
 
     # The judge: adapter weights by name, over a base that stays as it is.
-    model, conversation = load_base(config, mesh)
+    model, conversation = load_base(config, mesh, images)
     add_adapters(config, model, mesh)
     parts, adapter, base = lora.take_apart(model)
     del model
@@ -140,7 +142,7 @@ def _check(config: ConfigDict, mesh: Mesh) -> None:
 
 
 def _micro(batch: dict[str, np.ndarray], accumulation: int) -> dict[str, np.ndarray]:
-    """[A*B, T] -> [A, B, T]."""
+    """[A*B, ...] -> [A, B, ...]."""
     return {name: value.reshape(accumulation, -1, *value.shape[1:]) for name, value in batch.items()}
 
 

@@ -19,11 +19,12 @@ def sft_loss(
     batch over a real vocabulary would not fit.
 
     Args:
-        batch: as `reeval.data.batches.packed` gives, each [B, T].
+        batch: as `reeval.data.batches.packed` gives, each [B, T] but for images.
         chunk: a divisor of T.
     """
+    images = {"images": batch["images"]} if "images" in batch else {}  # models that do not see take no such argument
     x_BTD = model.hidden(
-        batch["tokens"], positions_BT=batch["positions"], segments_BT=batch["segments"], key=key, remat=remat
+        batch["tokens"], positions_BT=batch["positions"], segments_BT=batch["segments"], key=key, remat=remat, **images
     )
 
     @jax.checkpoint

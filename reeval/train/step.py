@@ -94,7 +94,7 @@ def make_train_step(
     placement: TrainState,
     options: StepOptions,
 ) -> Any:
-    """The jitted step: (state, base, batch [A, B, T]) -> (state, metrics), the state donated.
+    """The jitted step: (state, base, batch [A, B, ...]) -> (state, metrics), the state donated.
 
     The gradient is that of the loss summed over all micro-batches and divided by their summed weights, so that
     accumulating changes nothing but memory.
