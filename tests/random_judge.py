@@ -1,9 +1,15 @@
-"""A random judge for tests: a Qwen3 checkpoint directory with a small byte-level tokenizer, made without torch."""
+"""A random judge for tests, of either family: a checkpoint directory with a small tokenizer, made without torch.
+
+Qwen3's has a byte-level tokenizer. Gemma 3's is a whole multimodal directory as transformers 4 writes it, with a
+tokenizer and chat template of Gemma 3's kind; windows are shorter than conversations.
+"""
 
 import json
 from pathlib import Path
 
+import gemma3_tokenizer
 import numpy as np
+import random_gemma3
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -15,6 +21,7 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+FAMILIES = ("qwen3", "gemma3")
 SHAPE = {
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -23,11 +30,41 @@ SHAPE = {
     "num_key_value_heads": 2,
     "head_dim": 16,
 }
+_IMAGE_SIZE, _TOKENS_PER_IMAGE = 12, 4
+_TEXT = SHAPE | {
+    "model_type": "gemma3_text",
+    "num_hidden_layers": 3,
+    "query_pre_attn_scalar": 12,
+    "sliding_window": 40,
+    "sliding_window_pattern": 2,
+    "rope_theta": 1e5,
+    "rope_local_base_freq": 1e4,
+    "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+    "max_position_embeddings": 2048,
+}
+_VISION = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "num_channels": 3,
+    "image_size": _IMAGE_SIZE,
+    "patch_size": 3,
+    "layer_norm_eps": 1e-6,
+    "vision_use_head": False,
+}
 
 
-def write_judge(directory: Path, *, seed: int = 0, **shape: int) -> Path:
-    """A directory that `hf.load_model` and `hf.load_tokenizer` read."""
+def write_judge(directory: Path, *, family: str = "qwen3", seed: int = 0, **shape: int) -> Path:
+    """A directory that `hf.load_model` and `hf.load_tokenizer` read; `shape` overrides fields of the decoder."""
     directory.mkdir(parents=True, exist_ok=True)
+    write = {"qwen3": _write_qwen3, "gemma3": _write_gemma3}[family]
+    write(directory, shape, np.random.default_rng(seed))
+    return directory
+
+
+def _write_qwen3(directory: Path, shape: dict[str, int], noise: np.random.Generator) -> None:
     tokenizer = _tokenizer()
     tokenizer.save_pretrained(directory)
     config = {
@@ -44,8 +81,27 @@ def write_judge(directory: Path, *, seed: int = 0, **shape: int) -> Path:
         "dtype": "float32",
     } | (SHAPE | shape)
     (directory / "config.json").write_text(json.dumps(config))
-    save_file(_weights(config, np.random.default_rng(seed)), directory / "model.safetensors", {"format": "pt"})
-    return directory
+    save_file(_weights(config, noise), directory / "model.safetensors", {"format": "pt"})
+
+
+def _write_gemma3(directory: Path, shape: dict[str, int], noise: np.random.Generator) -> None:
+    tokenizer = gemma3_tokenizer.write(directory, image_size=_IMAGE_SIZE, tokens_per_image=_TOKENS_PER_IMAGE)
+    config = {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "model_type": "gemma3",
+        "transformers_version": "4.50.0",
+        "boi_token_index": tokenizer.boi_token_id,
+        "eoi_token_index": tokenizer.eoi_token_id,
+        "image_token_index": tokenizer.image_token_id,
+        "eos_token_id": [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")],
+        "mm_tokens_per_image": _TOKENS_PER_IMAGE,
+        "text_config": _TEXT | {"vocab_size": len(tokenizer)} | shape,
+        "vision_config": _VISION,
+    }
+    held = random_gemma3.tensors(config)
+    # As dull as the other family's at first, so that training has something to do; norms are about 1 + w here.
+    dull = {name: noise.normal(size=t.shape) * 0.05 for name, t in held.items() if name.startswith("language_model.")}
+    random_gemma3.write(directory, config, held | {name: t.astype(np.float32) for name, t in dull.items()})
 
 
 def pairs(count: int, *, seed: int = 0) -> list[Pair]:
