@@ -1,12 +1,16 @@
 """A random judge that sees images: a small MedGemma checkpoint with Gemma 3's kind of tokenizer, and images for it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import gemma3_tokenizer
 import numpy as np
 import random_gemma3
+import random_judge
 from PIL import Image
+
+from reeval.pairs import Pair
 
 SIDE, TOKENS = 12, 4
 _TEXT = {
@@ -66,3 +70,15 @@ def write_image(path: Path, *, seed: int, width: int = 17, height: int = 14) -> 
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4)).astype(np.uint8)
     Image.fromarray(coarse).resize((width, height)).save(path)
     return path
+
+
+def pairs(directory: Path, count: int, *, seed: int = 0) -> list[Pair]:
+    """Random labelled pairs, two of three with an image; pairs of one reference share theirs."""
+    made = random_judge.pairs(count, seed=seed)
+    for i, pair in enumerate(made):
+        if i % 3 != 2:
+            path = directory / f"{pair.reference_id}.png"
+            if not path.exists():
+                write_image(path, seed=1000 * seed + i, width=13 + i % 5)
+            made[i] = dataclasses.replace(pair, image=str(path))
+    return made
