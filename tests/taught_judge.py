@@ -86,9 +86,9 @@ def kind(pair_id: str) -> str:
     return pair_id.rpartition(" ")[0]
 
 
-def write_judge(directory: Path) -> Path:
+def write_judge(directory: Path, family: str = "qwen3") -> Path:
     """A judge directory; some seconds of training of all weights."""
-    start = random_judge.write_judge(directory / "untaught", hidden_size=64, intermediate_size=128)
+    start = random_judge.write_judge(directory / "untaught", family=family, hidden_size=64, intermediate_size=128)
     model = hf.load_model(start)
     tokenizer = hf.load_tokenizer(start)
     batch = _batch(Conversation(tokenizer, PROMPT))
