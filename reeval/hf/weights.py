@@ -238,7 +238,7 @@ def misfits(
     return problems
 
 
-def _listed(names: Sequence[str], most: int = 100) -> str:
+def _listed(names: Sequence[str], most: int = 30) -> str:
     """All of them, or, where that is no line to read any more, the first."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
