@@ -5,56 +5,28 @@ In a file each module has A [R, in] and B [out, R], float32; W gains scale * B A
 Letters: R rank, in and out the flattened axes of a linear layer.
 """
 
+import dataclasses
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from reeval import lora, sharding
+from reeval.hf import peft_config, peft_tensors
 from reeval.hf.directory import appearing
 from reeval.hf.layout import Entry
-from reeval.hf.names import family_of, module_name, open_config, read_json
-from reeval.hf.weights import misfits
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_PREFIX = "base_model.model."
-
-# What PEFT can express and we cannot, with the value that means "not used".
-_UNSUPPORTED: dict[str, Any] = {
-    "use_dora": False,
-    "bias": "none",
-    "lora_bias": False,
-    "modules_to_save": None,
-    "fan_in_fan_out": False,
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "layers_to_transform": None,
-    "layer_replication": None,
-    "trainable_token_indices": None,
-    "target_parameters": None,
-    "use_qalora": False,
-    "alora_invocation_tokens": None,
-}
-
-
-class Matrices(NamedTuple):
-    """The adapter of one linear layer of a file, float32."""
-
-    a: np.ndarray  # [R, in]
-    b: np.ndarray  # [out, R]
-
-    def delta(self, scale: float) -> np.ndarray:
-        """What it adds to the layer's weight: [out, in] float32."""
-        return np.matmul(self.b, self.a) * np.float32(scale)
+from reeval.hf.names import family_of, module_name, open_config
+from reeval.hf.peft_config import CONFIG, PeftConfig
+from reeval.hf.peft_tensors import PREFIX, WEIGHTS, Linear, Matrices, Part, modules
+from reeval.hf.weights import finite
 
 
 def save_adapter(
@@ -74,13 +46,17 @@ def save_adapter(
         base_name: what PEFT is to load the base model by, a path or a name on a hub; by default its path.
         card: text of the model card.
     Raises:
-        ValueError: one line, if the base has no readable config or `out` may not be written.
+        ValueError: one line, if the base has no readable config, a number is not finite, or `out` may not be written.
     """
     family, base_config = open_config(base)
-    tensors = {}
-    for module, (a, b) in matrices(adapter, family.table(base_config)):
-        tensors[f"{_PREFIX}{module}.lora_A.weight"] = np.ascontiguousarray(a)
-        tensors[f"{_PREFIX}{module}.lora_B.weight"] = np.ascontiguousarray(b)
+    held = list(matrices(adapter, family.table(base_config)))
+    tensors = {
+        f"{PREFIX}{module}.lora_{letter}.weight": np.ascontiguousarray(part)
+        for module, parts in held
+        for letter, part in zip("AB", parts, strict=True)
+    }
+    if damaged := [name for name, tensor in tensors.items() if not finite(tensor)]:
+        raise ValueError(f"{damaged[0]} would be NaN or infinite: the training diverged; not written")
     described = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -90,7 +66,7 @@ def save_adapter(
         "lora_alpha": int(config.alpha) if float(config.alpha).is_integer() else config.alpha,
         "use_rslora": config.rslora,
         "lora_dropout": config.dropout,
-        "target_modules": sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in tensors}),
+        "target_modules": _targets([module for module, _ in held]),
         "init_lora_weights": True,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -110,36 +86,36 @@ def save_adapter(
 def load_adapter(path: str | Path, model: nnx.Module) -> lora.LoRAConfig:
     """Give `model` the adapter of a PEFT directory, and say what it is.
 
+    In the file, modules may have ranks and scales of their own, and not every layer need have an adapter. Here all
+    have the largest rank and one scale: A and B are padded with zeros, and B takes up the difference of the scales.
+    A vision tower has no adapters here: what the file has for it is added to the tower's weights, in float32, so
+    that `save_model` writes it and `save_adapter` does not. A decoder alone goes without, for text never reaches it.
+
     Raises:
         ValueError: one line, if the directory is incomplete or damaged, says what we cannot express, or does
-            not fit the model (all tensors that do not are named).
+            not fit the model (all tensors that do not are named), or the model has an adapter already.
     """
     directory = Path(path)
-    config, tensors = _read(directory)
-    family = family_of(model)
-    einsums = {f"{path}.w": einsum for path, einsum in lora.projections(model)}
-    entries = [entry for entry in family.table(model.config) if entry.path in einsums]
-    present = {name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0] for name in tensors}
-    chosen = [e for e in entries if any(name in present for name in _modules(e, einsums[e.path].w.shape))]
-    shapes = {
-        f"{_PREFIX}{module}.lora_{part}.weight": (config.rank, n) if part == "A" else (n, config.rank)
-        for entry in chosen
-        for module in _modules(entry, einsums[entry.path].w.shape)
-        for part, n in zip("BA", entry.file_shape(einsums[entry.path].w.shape), strict=True)
-    }
-    problems = misfits(shapes, tensors)
-    if problems or not chosen:
-        raise ValueError(f"{directory / WEIGHTS}: does not fit the model: {'; '.join(problems) or 'it is empty'}")
+    settings = peft_config.read(directory)
+    tensors = peft_tensors.read(directory)
+    linear = peft_tensors.linear_layers(model, tensors)
+    try:
+        if any(layer.einsum is not None and layer.einsum.lora is not None for layer in linear):
+            raise ValueError("the model has an adapter already; merge that, or load the model anew")
+        parts = peft_tensors.match(settings, tensors, linear, family_of(model))
+        config = _common(settings, parts, [layer for layer in linear if layer.einsum is not None])
+    except ValueError as error:
+        raise ValueError(f"{directory / WEIGHTS}: {error}") from None
 
     lora.add(model, config, module_name, rngs=nnx.Rngs(0))
-    for entry in chosen:
-        einsum = einsums[entry.path]
-        names = [f"{_PREFIX}{module}" for module in _modules(entry, einsum.w.shape)]
-        assert einsum.lora is not None
-        for variable, part in ((einsum.lora.a, "A"), (einsum.lora.b, "B")):
-            layers = [tensors[f"{name}.lora_{part}.weight"].T for name in names]
-            whole = (np.stack(layers) if entry.stacked else layers[0]).reshape(variable.shape)
-            variable[...] = _beside(einsum.w, variable, whole.astype(np.float32))
+    for layer in linear:
+        own = [parts.get(module) for module in layer.modules]
+        if layer.einsum is None:
+            _add(layer, own)
+        elif layer.einsum.lora is not None:
+            fitted = [_fitted(part, layer.file_shape, config) for part in own]
+            _fill(layer, layer.einsum.lora.a, [a.T for a, _ in fitted])
+            _fill(layer, layer.einsum.lora.b, [b.T for _, b in fitted])
     return config
 
 
@@ -152,42 +128,65 @@ def matrices(adapter: Mapping[str, jax.Array], table: tuple[Entry, ...]) -> Iter
         assert entry.letters == "".join(reversed(entry.groups)), entry
         a, b = (np.asarray(adapter[f"{path}.lora.{part}"], np.float32) for part in "ab")
         rank = a.shape[-1]
-        for layer, module in enumerate(_modules(entry, a.shape)):
+        for layer, module in enumerate(modules(entry, a.shape)):
             one_a, one_b = (a[layer], b[layer]) if entry.stacked else (a, b)
             yield module, Matrices(one_a.reshape(-1, rank).T, one_b.reshape(rank, -1).T)
 
 
-def _read(directory: Path) -> tuple[lora.LoRAConfig, dict[str, np.ndarray]]:
-    if not (directory / CONFIG).is_file():
-        raise ValueError(f"{directory}: no {CONFIG}; give a PEFT adapter directory")
-    raw = read_json(directory / CONFIG)
-    if raw.get("peft_type") != "LORA":
-        raise ValueError(f"{directory / CONFIG}: peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'")
-    if used := [name for name, unused in _UNSUPPORTED.items() if raw.get(name) and raw[name] != unused]:
-        raise ValueError(f"{directory / CONFIG}: {', '.join(used)} not supported")
-    if not (directory / WEIGHTS).is_file():
-        raise ValueError(f"{directory}: no {WEIGHTS}; pickled adapters are refused")
-    try:
-        tensors = load_file(directory / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{directory / WEIGHTS}: damaged or truncated ({error}); fetch it again") from None
-    # Which modules PEFT's list or regex meant shows in the tensors.
-    names = {re.sub(r".*\.layers\.\d+\.", "", name.removeprefix(_PREFIX).rsplit(".lora_", 1)[0]) for name in tensors}
-    try:
-        config = lora.LoRAConfig(
-            rank=int(raw["r"]),
-            alpha=float(raw["lora_alpha"]),
-            rslora=bool(raw.get("use_rslora", False)),
-            dropout=float(raw.get("lora_dropout", 0.0)),
-            targets="|".join(re.escape(name) for name in sorted(names)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{directory / CONFIG}: not a LoRA config ({error})") from None
-    return config, tensors
+def _targets(names: Iterable[str]) -> list[str] | str:
+    """PEFT's `target_modules` for these modules of all layers."""
+    within = sorted({re.sub(r".*\.layers\.\d+\.", "", name) for name in names})
+    if not any("language_model." in name for name in names):
+        return sorted({name.rsplit(".", 1)[-1] for name in within})
+    # A list would have PEFT adapt the vision tower's modules of these names too. The decoder is `language_model` in
+    # `model` in current transformers, and had a `model` within itself in older ones.
+    inner = "|".join(re.escape(name) for name in within if name != "lm_head")
+    return rf"(?:.*\.)?language_model\..*\.(?:{inner})" + (r"|(?:.*\.)?lm_head" if "lm_head" in within else "")
 
 
-def _modules(entry: Entry, shape: tuple[int, ...]) -> list[str]:
-    return [name.removesuffix(".weight") for name in entry.names(shape)]
+def _common(settings: PeftConfig, parts: Mapping[str, Part], linear: Sequence[Linear]) -> lora.LoRAConfig:
+    """The config that serves all parts of these layers: the largest rank, and the scale of the file's config."""
+    adapted = [layer for layer in linear if not parts.keys().isdisjoint(layer.modules)]
+    if not adapted:
+        raise ValueError("does not fit the model: it adapts no linear layer of the language model")
+    config = lora.LoRAConfig(
+        rank=max(len(parts[module].matrices.a) for layer in adapted for module in layer.modules if module in parts),
+        alpha=1.0,
+        rslora=settings.rslora,
+        dropout=settings.dropout,
+        targets="|".join(sorted(re.escape(layer.entry.module) for layer in adapted)),
+    )
+    # An alpha of 0 leaves nothing that B could be divided by.
+    alpha = settings.alpha if config.rank == settings.rank else settings.scale / config.scale
+    return dataclasses.replace(config, alpha=alpha or 1.0)
+
+
+def _fitted(part: Part | None, shape: tuple[int, ...], config: lora.LoRAConfig) -> Matrices:
+    """A part at the rank and scale of `config`; zeros where there is none."""
+    rows, columns = shape
+    a, b = np.zeros((config.rank, columns), np.float32), np.zeros((rows, config.rank), np.float32)
+    if part is not None:
+        rank = len(part.matrices.a)
+        # The ratio is 1 but for rounding where a module's scale is the config's: B is then kept bit for bit.
+        ratio = part.scale / config.scale
+        a[:rank] = part.matrices.a
+        b[:, :rank] = part.matrices.b if math.isclose(ratio, 1.0) else part.matrices.b * np.float32(ratio)
+    return Matrices(a, b)
+
+
+def _fill(layer: Linear, variable: nnx.Param, parts: Sequence[np.ndarray]) -> None:
+    whole = (np.stack(parts) if layer.entry.stacked else parts[0]).reshape(variable.shape)
+    variable[...] = _beside(layer.weight, variable, whole)
+
+
+def _add(layer: Linear, parts: Sequence[Part | None]) -> None:
+    """Add adapters to the weight itself, one for each layer."""
+    if not any(parts):
+        return
+    deltas = [np.zeros(layer.file_shape, np.float32) if p is None else p.matrices.delta(p.scale) for p in parts]
+    ours = np.stack([layer.entry.from_file(delta, layer.weight.shape[1:]) for delta in deltas])
+    weight = layer.weight[...]
+    layer.weight[...] = (weight.astype(jnp.float32) + jax.device_put(ours, weight.sharding)).astype(weight.dtype)
 
 
 def _beside(weight: nnx.Param, variable: nnx.Param, value: np.ndarray) -> jax.Array:
