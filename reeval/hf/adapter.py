@@ -183,10 +183,13 @@ def _add(layer: Linear, parts: Sequence[Part | None]) -> None:
     """Add adapters to the weight itself, one for each layer."""
     if not any(parts):
         return
-    deltas = [np.zeros(layer.file_shape, np.float32) if p is None else p.matrices.delta(p.scale) for p in parts]
-    ours = np.stack([layer.entry.from_file(delta, layer.weight.shape[1:]) for delta in deltas])
-    weight = layer.weight[...]
-    layer.weight[...] = (weight.astype(jnp.float32) + jax.device_put(ours, weight.sharding)).astype(weight.dtype)
+    placed = layer.weight[...].sharding
+    whole = np.array(layer.weight[...])
+    for n, part in enumerate(parts):
+        if part is not None:
+            delta = layer.entry.from_file(part.matrices.delta(part.scale), whole.shape[1:])
+            whole[n] = (whole[n].astype(np.float32) + delta).astype(whole.dtype)
+    layer.weight[...] = jax.device_put(whole, placed)
 
 
 def _beside(weight: nnx.Param, variable: nnx.Param, value: np.ndarray) -> jax.Array:

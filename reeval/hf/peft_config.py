@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 from reeval.hf.names import read_json
@@ -42,7 +43,7 @@ class PeftConfig:
 
     Attributes:
         targets: a regex of whole names, or names and ends of names; `excluded` likewise.
-        layers: the layers that `targets` of names may adapt, None for all.
+        layers: those in which ends of names count, None for all.
         containers: regexes of what holds the layers, for `layers`; any where there is none.
         ranks: a module's own rank by a regex of the end of its name; `alphas` likewise.
     """
@@ -69,7 +70,9 @@ class PeftConfig:
             return False
         if isinstance(self.targets, str) and self.targets.lower() == "all-linear":
             return module.rsplit(".", 1)[-1] != "lm_head"
-        return _matches(self.targets, module) and (self.layers is None or self._layer(module) in self.layers)
+        if self.layers is None or (not isinstance(self.targets, str) and module in self.targets):
+            return _matches(self.targets, module)  # where a module is named in full, its layer does not count
+        return _matches(self.targets, module) and self._layer(module) in self.layers
 
     def rank_of(self, module: str) -> int:
         return int(_own(self.ranks, module, self.rank))
@@ -100,17 +103,17 @@ def read(directory: Path) -> PeftConfig:
         raise ValueError(f"{directory}: no {CONFIG}; give a PEFT adapter directory")
     raw = read_json(file)
     if raw.get("peft_type") != "LORA":
-        raise ValueError(f"{file}: peft_type {raw.get('peft_type')!r} is not supported, only 'LORA'")
+        raise ValueError(f"{file}: peft_type {short(raw.get('peft_type'))} is not supported, only 'LORA'")
     if used := _unsupported(raw):
         raise ValueError(f"{file}: {', '.join(used)} not supported, only plain LoRA is")
     start = raw.get("init_lora_weights")
     if not any(start == innocent for innocent in _INNOCENT_STARTS):
         raise ValueError(
-            f"{file}: init_lora_weights {start!r} not supported, as it changes the base's weights; have PEFT save it "
-            "with path_initial_model_for_weight_conversion"
+            f"{file}: init_lora_weights {short(start)} not supported, as it changes the base's weights; have PEFT save "
+            "it with path_initial_model_for_weight_conversion"
         )
     if problems := [
-        f"{name} must be {kind}, not {raw.get(name)!r}"
+        f"{name} must be {kind}, not {short(raw.get(name))}"
         for name, (kind, fits) in _FIELDS.items()
         if not fits(raw.get(name))
     ]:
@@ -134,7 +137,7 @@ def read(directory: Path) -> PeftConfig:
 
 
 def _unsupported(raw: Mapping[str, Any]) -> list[str]:
-    variants = [name for name in raw if name.startswith("use_") or name.endswith("_config")]
+    variants = [name for name in raw if re.fullmatch(r"use_\w+|\w+_config", name)]
     names = [*_UNSUPPORTED, *sorted(set(variants) - set(_PLAIN))]
     return [name for name in names if raw.get(name) and (name, raw[name]) != ("bias", "none")]
 

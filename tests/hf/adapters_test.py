@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import random
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,10 @@ PLAIN = {"r": 5, "lora_alpha": 3, "target_modules": ["q_proj", "v_proj"]}
 SETTINGS = {
     "list": {"target_modules": ["q_proj", "down_proj"]},
     "regex": {"target_modules": r".*layers\.[1-9]\.(self_attn\.[ko]_proj|mlp\..*_proj)", "use_rslora": True},
-    "full-names": {"target_modules": ["model.layers.1.self_attn.k_proj", "mlp.gate_proj"]},
+    "full-names": {
+        "target_modules": ["model.layers.0.self_attn.k_proj", "mlp.gate_proj"],
+        "layers_to_transform": [1],  # which full names need not heed
+    },
     "default-targets": {"target_modules": None},
     "all-linear": {"target_modules": "all-linear", "exclude_modules": ["k_proj", "mlp.up_proj"]},
     "excluded-by-regex": {"target_modules": ["q_proj", "up_proj"], "exclude_modules": r".*\.0\.(mlp|self_attn)\..*"},
@@ -416,13 +420,14 @@ def refused(base, directory, message):
         ({"kasa_config": {"beta": 1e-4}, "arrow_config": {"top_k": 2}}, "arrow_config, kasa_config not supported"),
         ({"velora_config": {"scale": 1.0}}, "velora_config not supported"),
         ({"monteclora_config": {"num_samples": 2}}, "monteclora_config not supported"),
-        ({"use_what_comes_next": True}, "use_what_comes_next not supported"),
+        ({"use_what_comes_next": True, "use_\n": True}, "adapter_config.json: use_what_comes_next not supported"),
         *(
             ({"init_lora_weights": start}, f"init_lora_weights '{start}' not supported")
             for start in ("pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga", "unheard of")
         ),
         ({"r": None}, "r must be a whole number above 0, not None"),
         ({"r": "8", "lora_alpha": None}, "r must be .* not '8'; lora_alpha must be a number, not None"),
+        ({"r": "\n" * 10**6}, "r must be a whole number above 0, not .{,100}$"),
         ({"r": True}, "r must be a whole number"),
         ({"r": 0}, "r must be a whole number"),
         ({"r": 4}, r"misshapen .*q_proj.lora_A.weight \[3, 32\] instead of \[4, 32\]"),
@@ -450,6 +455,61 @@ def refused(base, directory, message):
 def test_configs_that_are_damaged_or_say_what_we_cannot_express(ours, fields, message):
     described(ours[1], **fields)
     refused(*ours, message)
+
+
+MODULES = [
+    *(
+        f"{prefix}layers.{n}.{module}"
+        for prefix in ("model.", "model.language_model.", "language_model.model.", "model.vision_tower.encoder.")
+        for n in (0, 1, 10)
+        for module in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.out_proj", "mlp.up_proj", "mlp.fc1")
+    ),
+    "lm_head",
+]
+NAMES = ["q_proj", "proj", "1.mlp.up_proj", "model.layers.0.self_attn.q_proj", "fc1", "lm_head", "layers.1.mlp.fc1"]
+REGEXES = [
+    r".*\.[qk]_proj",
+    r"(model\.)?layers\.[01]\..*proj",
+    r"(?:.*\.)?language_model\..*\.(?:mlp\.up_proj|self_attn\.q_proj)",
+    r"^model\.layers\.1\..*",
+    r"layers\.1\..*",
+    "q_proj",
+    ".*",
+]
+
+
+def test_targets_ranks_and_scales_are_those_of_pefts_own_rules(tmp_path):
+    peft = pytest.importorskip("peft")
+    from peft.tuners.tuners_utils import _ExcludedModule, check_target_module_exists
+    from peft.utils.other import get_pattern_key
+
+    from reeval.hf import peft_config
+
+    rolls = random.Random(0)
+
+    def some(choices):
+        return rolls.sample(choices, rolls.randint(1, 3))
+
+    for _ in range(300):
+        fields = {"r": rolls.randint(1, 9), "lora_alpha": rolls.choice([1, 7, 0.5]), "use_rslora": rolls.random() < 0.5}
+        fields["target_modules"] = rolls.choice([rolls.choice(REGEXES), some(NAMES)])
+        fields["exclude_modules"] = rolls.choice([None, None, rolls.choice(REGEXES), some(NAMES)])
+        if isinstance(fields["target_modules"], list):
+            fields["layers_to_transform"] = rolls.choice([None, 0, [0, 10], [11], []])
+            if fields["layers_to_transform"] is not None:
+                fields["layers_pattern"] = rolls.choice([None, "layers", ["h", "layers"], [], "encoder.layers"])
+        for name in ("rank_pattern", "alpha_pattern"):
+            fields[name] = {key: rolls.randint(1, 9) for key in rolls.choice([[], some(NAMES + REGEXES)])}
+        peft.LoraConfig(**fields).save_pretrained(tmp_path)
+        # The file has the patterns in an order of its own, and the first that matches counts.
+        theirs, ours = peft.LoraConfig.from_pretrained(tmp_path), peft_config.read(tmp_path)
+        for module in MODULES:
+            chosen = check_target_module_exists(theirs, module)
+            assert ours.adapts(module) == (bool(chosen) and not isinstance(chosen, _ExcludedModule)), (fields, module)
+            rank = theirs.rank_pattern.get(get_pattern_key(theirs.rank_pattern, module), theirs.r)
+            alpha = theirs.alpha_pattern.get(get_pattern_key(theirs.alpha_pattern, module), theirs.lora_alpha)
+            assert ours.rank_of(module) == rank, (fields, module)
+            assert ours.scale_of(module) == alpha / (rank**0.5 if theirs.use_rslora else rank), (fields, module)
 
 
 def test_every_variant_of_lora_that_peft_knows_is_refused():
