@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 # Finite, so that a row without any visible key (padding) gives numbers that are thrown away, not NaN.
 _MASKED = -1e30
-_BLOCK = 128
+# Queries of one block at least, and blocks at most: each is compiled by itself.
+_BLOCK, _BLOCKS = 128, 8
 
 
 class KVCache(NamedTuple):
@@ -78,7 +79,8 @@ def attend(
 
     if query_index_BT is None:
         # What lies after a block's last query is never computed, unless an image may reach there.
-        ends = [(start, min(start + _BLOCK, T)) for start in range(0, T, _BLOCK)]
+        step = -(-T // (_BLOCK * _BLOCKS)) * _BLOCK
+        ends = [(start, min(start + step, T)) for start in range(0, T, step)]
         out = jnp.concatenate([block(start, end, end if images_BS is None else S) for start, end in ends], axis=3)
     else:
         out = block(0, T, S)

@@ -17,9 +17,19 @@ from reeval.run import base_directory, lora_config
 from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
 
-def abstract_judge(config: ConfigDict) -> nnx.Module:
-    """The judge of a config with its adapters, as shapes and without a vision tower; reads `config.json` alone."""
-    shape = without_images(hf.load_config(base_directory(config)))
+# A conversation with an image has the image's 256 tokens and the instructions' and reports' several hundreds.
+_IMAGE_EVERY = 1024
+
+
+def abstract_judge(config: ConfigDict, *, images: bool = False) -> nnx.Module:
+    """The judge of a config with its adapters, as shapes; reads the base's `config.json` alone.
+
+    Args:
+        images: with the vision tower, if there is one; adapters are the same without.
+    """
+    shape = hf.load_config(base_directory(config))
+    if not images:
+        shape = without_images(shape)
 
     def make() -> nnx.Module:
         model = port_of(shape)(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0))
@@ -30,8 +40,11 @@ def abstract_judge(config: ConfigDict) -> nnx.Module:
 
 
 def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any]]:
-    """The lowered step and its arguments (state, base, batch) as shapes with shardings."""
-    model = abstract_judge(config)
+    """The lowered step and its arguments (state, base, batch) as shapes with shardings.
+
+    With `config.data.images` rows are full of conversations with images.
+    """
+    model: Any = abstract_judge(config, images=config.data.images)
     parts, adapter, base = lora.take_apart(model)
     tx, schedule = optimizer_of(config)
     placed = {
@@ -47,6 +60,11 @@ def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
         name: jax.ShapeDtypeStruct(rows, "float32" if name == "weights" else "int32", sharding=split)
         for name in ("tokens", "targets", "weights", "segments", "positions")
     }
+    if config.data.images:
+        vision = model.config.vision
+        each = (max(1, rows[-1] // _IMAGE_EVERY), vision.channels, vision.image_size, vision.image_size)
+        split = sharding.batch_sharding(mesh, 2 + len(each), leading=1)
+        batch["images"] = jax.ShapeDtypeStruct((*rows[:2], *each), "float32", sharding=split)
     arguments = (_with(state, placement), _with(base, sharding.state_shardings(mesh, base)), batch)
     return step.lower(*arguments), arguments
 
