@@ -47,11 +47,14 @@ def load_config(path: str | Path) -> Any:
 def open_config(path: str | Path) -> tuple[ModuleType, Any]:
     """The family of a directory and its validated config; raises as `load_config` does."""
     directory = Path(path)
-    if not directory.is_dir():
-        raise ValueError(f"{directory}: not a directory; give a local Hugging Face model directory")
     file = directory / CONFIG
-    if not file.is_file():
-        raise ValueError(f"{directory}: no {CONFIG}; is this a Hugging Face model directory?")
+    try:
+        if not directory.is_dir():
+            raise ValueError(f"{directory}: not a directory; give a local Hugging Face model directory")
+        if not file.is_file():
+            raise ValueError(f"{directory}: no {CONFIG}; is this a Hugging Face model directory?")
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from None
     raw = read_json(file)
     if (model_type := raw.get("model_type")) not in list(FAMILIES):  # a dict would want to hash it
         raise ValueError(f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}")

@@ -206,6 +206,10 @@ def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
 def _headers(file: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     try:
+        file.open("rb").close()  # safetensors says of a file that may not be read that there is none
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from None
+    try:
         with safe_open(file, "numpy") as opened:
             for name in opened.offset_keys():
                 part = opened.get_slice(name)

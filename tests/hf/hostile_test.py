@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -230,17 +231,43 @@ def test_a_file_that_goes_or_changes_while_it_is_read(tmp_path):
         assert str(caught.value).startswith(f"{file}: {NAME} ")
 
 
-def test_a_directory_that_may_not_be_read(tmp_path, monkeypatch):
-    random_qwen3.checkpoint(tmp_path, SHAPE, files=2)
-    (tmp_path / INDEX).unlink()
+DENIED = """
+import os, sys
+import jax
+from reeval import hf
+jax.devices()
+if os.geteuid() == 0:  # who may read everything
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    hf.load_model(sys.argv[1])
+except ValueError as error:
+    print(error)
+"""
 
-    def denied(path):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(weights.os, "listdir", denied)
-    refused(tmp_path, "Permission denied")
-    (tmp_path / INDEX).mkdir()
-    refused(tmp_path, "Permission denied")
+@pytest.mark.parametrize(
+    ("path", "mode", "named"),
+    [
+        ("base", 0o000, "base/config.json"),
+        ("base", 0o711, "base"),
+        ("base/config.json", 0o000, "base/config.json"),
+        ("base/model-00002-of-00002.safetensors", 0o000, "base/model-00002-of-00002.safetensors"),
+    ],
+)
+def test_what_may_not_be_read(path, mode, named):
+    with tempfile.TemporaryDirectory() as made:  # pytest's own is closed to others
+        os.chmod(made, 0o755)
+        base = random_qwen3.checkpoint(Path(made) / "base", SHAPE, files=2)
+        (base / INDEX).unlink()  # so that the directory has to be listed
+        for file in base.iterdir():
+            os.chmod(file, 0o644)
+        os.chmod(Path(made) / path, mode)
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", DENIED, str(base)]
+        said = subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+        os.chmod(base, 0o755)
+    assert said == f"{Path(made) / named}: Permission denied\n"
 
 
 # config.json.
