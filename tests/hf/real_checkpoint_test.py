@@ -13,10 +13,8 @@ from reeval import hf
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", real_checkpoint.SHARDS)
-def test_a_tenth_of_the_real_size(tmp_path, model, capsys):
+def test_a_tenth_of_the_real_size(tmp_path, model):
     rows = real_checkpoint.run(model, tmp_path / "made", 0.1)
-    with capsys.disabled():
-        real_checkpoint.show(f"{model} at a tenth of its size", rows)
     assert all(row.ok for row in rows), rows
     limited = [row.step for row in rows if row.limit is not None]
     assert limited == [
