@@ -130,10 +130,14 @@ def table(config: Gemma3Config) -> tuple[Entry, ...]:
 
 
 def saved_as(config: Gemma3Config) -> tuple[str, ...]:
-    """Beginnings of names in the spelling to write a model made here in: the one that every reader knows."""
+    """Modules' names in the spelling to write a model made here in: the one that every reader knows."""
     if not isinstance(config, MedGemmaConfig):
         return ()
-    return ("language_model.model.embed_tokens", "vision_tower.vision_model.embeddings", "multi_modal_projector.mm_")
+    return (
+        "language_model.model.embed_tokens",
+        "vision_tower.vision_model.post_layernorm",
+        "multi_modal_projector.mm_soft_emb_norm",
+    )
 
 
 def read_config(raw: Mapping[str, Any]) -> Gemma3Config:
