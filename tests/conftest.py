@@ -20,7 +20,14 @@ os.environ["XLA_FLAGS"] = " ".join(
 ).strip()
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 # [B] + [B, D] is a mistake more often than a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def family() -> str:
+    """Of the model that a test runs on, unless the test is parametrised over both (`families.both`)."""
+    return "qwen3"

@@ -6,21 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import random_qwen3
+from families import SHAPES, SMALL, both
 from flax import nnx
-from random_qwen3 import SHAPES, relative
+from random_qwen3 import relative, tokens
 
 from reeval import hf, lora, sharding
-from reeval.models import Qwen3
+from reeval.hf.names import FAMILIES as NAMES
+from reeval.models import port_of
 
-SHAPE = "ratio4-untied-v5"
 TOLERANCE = 2e-5
 
 
-def make_model(config=None, *, dtype=jnp.float32, seed=0, noise=True):
+def make_model(config=None, *, family="qwen3", dtype=jnp.float32, seed=0, noise=True):
     """A random model with adapters whose B is not zero, so that they do something."""
-    config_of_model = hf_config()
-    model = Qwen3(config_of_model, dtype=dtype, rngs=nnx.Rngs(seed))
+    shape = config_of(family)
+    model = port_of(shape)(shape, dtype=dtype, rngs=nnx.Rngs(seed))
     if config is not None:
         lora.add(model, config, hf.module_name, rngs=nnx.Rngs(seed + 1))
         if noise:
@@ -28,10 +28,9 @@ def make_model(config=None, *, dtype=jnp.float32, seed=0, noise=True):
     return model
 
 
-def hf_config():
-    from reeval.hf import qwen3
-
-    return qwen3.read_config(SHAPES[SHAPE])
+def config_of(family):
+    shape = SMALL[family]
+    return NAMES[family].read_config(SHAPES[shape].SHAPES[shape])
 
 
 def randomise(model, seed=7):
@@ -41,7 +40,7 @@ def randomise(model, seed=7):
             einsum.lora.b[...] = jnp.asarray(noise.normal(size=einsum.lora.b.shape) * 0.3, jnp.float32)
 
 
-IDS = random_qwen3.tokens(SHAPES[SHAPE], 2, 9)
+IDS = tokens({"vocab_size": 68}, 2, 9)  # the vocabulary of either
 
 
 def run(model, **kwargs):
@@ -49,13 +48,14 @@ def run(model, **kwargs):
     return jax.jit(lambda state: nnx.merge(graph, state).hidden(jnp.asarray(IDS), **kwargs))(state)
 
 
+@both
 @pytest.mark.parametrize("rslora", [False, True])
-def test_merge_equals_apply(rslora):
+def test_merge_equals_apply(rslora, family):
     everything = lora.LoRAConfig(rank=3, alpha=7.0, rslora=rslora, targets=r".*")
-    model = make_model(everything)
+    model = make_model(everything, family=family)
     graph, state = nnx.split(model)
     forward = jax.jit(lambda state: nnx.merge(graph, state)(jnp.asarray(IDS)))
-    applied, plain = forward(state), make_model()(jnp.asarray(IDS))
+    applied, plain = forward(state), make_model(family=family)(jnp.asarray(IDS))
     lora.merge(model)
     assert relative(model(jnp.asarray(IDS)), applied) < TOLERANCE
     assert relative(plain, applied) > 0.01, "the adapters did nothing"
@@ -82,8 +82,9 @@ def test_scale():
     assert lora.LoRAConfig(rank=4, alpha=8.0, rslora=True).scale == 4.0
 
 
-def test_adapters_are_float32_over_a_bfloat16_base_and_alone_get_gradients():
-    model = make_model(lora.LoRAConfig(rank=4), dtype=jnp.bfloat16)
+@both
+def test_adapters_are_float32_over_a_bfloat16_base_and_alone_get_gradients(family):
+    model = make_model(lora.LoRAConfig(rank=4), family=family, dtype=jnp.bfloat16)
     parts, adapter, base = lora.take_apart(model)
     assert {leaf.dtype for leaf in adapter.values()} == {jnp.dtype("float32")}
     assert {leaf.dtype for leaf in jax.tree.leaves(base)} == {jnp.dtype("bfloat16")}
@@ -105,14 +106,15 @@ def test_adapters_are_float32_over_a_bfloat16_base_and_alone_get_gradients():
     assert sum(leaf.nbytes for leaf in adapter.values()) == 4 * 4 * c.num_layers * a_layer
 
 
-def test_gradient_is_that_of_finite_differences():
-    model = make_model(lora.LoRAConfig(rank=2, alpha=4.0))
+@both
+def test_gradient_is_that_of_finite_differences(family):
+    model = make_model(lora.LoRAConfig(rank=2, alpha=4.0), family=family)
     parts, adapter, base = lora.take_apart(model)
     loss = jax.jit(lambda adapter: jnp.mean(parts.assemble(adapter, base)(jnp.asarray(IDS)) ** 2))
     gradients = jax.grad(loss)(adapter)
     noise = np.random.default_rng(0)
     way = {name: jnp.asarray(noise.normal(size=leaf.shape), jnp.float32) for name, leaf in adapter.items()}
-    step = 1e-3
+    step = 3e-5
 
     def at(sign):
         return float(loss({name: leaf + sign * step * way[name] for name, leaf in adapter.items()}))
@@ -172,8 +174,9 @@ def make_single(dropout):
     return one
 
 
-def test_a_sharded_model_gives_the_same():
-    model = make_model(lora.LoRAConfig(rank=4))
+@both
+def test_a_sharded_model_gives_the_same(family):
+    model = make_model(lora.LoRAConfig(rank=4), family=family)
     expected = run(model)
     mesh = sharding.make_mesh((2, 2, 2))
     graph, state = nnx.split(model)

@@ -1,17 +1,37 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import random_gemma3
+from families import SHAPES, SMALL, both
 from flax import nnx
+from random_qwen3 import relative
 
-from reeval import sharding
+from reeval import hf, sharding
+from reeval.models import MedGemma, MedGemmaConfig, Qwen3, Qwen3Config
+from reeval.models.gemma3 import Rope
 from reeval.models.layers import place
-from reeval.models.qwen3 import Qwen3, Qwen3Config
+from reeval.models.siglip import SiglipConfig
 
-SHAPE = Qwen3Config(
-    vocab_size=64, d_model=16, hidden=24, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=6,
-    rope_theta=1e4, norm_eps=1e-6, tied=False,
-)  # fmt: skip
+SIZES = {
+    "vocab_size": 64, "d_model": 16, "hidden": 24, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2, "head_dim": 6,
+    "norm_eps": 1e-6, "tied": False,
+}  # fmt: skip
+TOWER = SiglipConfig(
+    image_size=12, patch_size=3, channels=3, d_model=8, hidden=20, num_layers=2, num_heads=2, norm_eps=1e-6
+)
+MODELS = {
+    "qwen3": (Qwen3, Qwen3Config(**SIZES, rope_theta=1e4)),
+    "gemma3": (
+        MedGemma,
+        MedGemmaConfig(
+            **SIZES, query_scale=0.4, windows=(5, None, 5), local_rope=Rope(1e4), global_rope=Rope(1e6, 8.0),
+            vision=TOWER, tokens_per_image=4, image_token=63,
+        ),
+    ),
+}  # fmt: skip
 
 
 def shard(mesh: jax.sharding.Mesh, axes: tuple[str | None, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -62,9 +82,11 @@ def test_an_axis_that_does_not_divide_stays_whole_and_the_others_are_split() -> 
     assert shard(sharding.make_mesh((4, 2, 1)), ("batch",), (4,)) == (4,)
 
 
-def test_a_models_state_lies_as_its_axes_say() -> None:
+@both
+def test_a_models_state_lies_as_its_axes_say(family: str) -> None:
+    port, shape = MODELS[family]
     mesh = sharding.make_mesh((2, 2, 2))
-    state = nnx.state(nnx.eval_shape(lambda: Qwen3(SHAPE, rngs=nnx.Rngs(0))))
+    state = nnx.state(nnx.eval_shape(lambda: port(shape, rngs=nnx.Rngs(0))))
     placed = dict(nnx.to_flat_state(sharding.state_shardings(mesh, state)))
     held = {
         ".".join(map(str, path)): placed[path].get_value().shard_shape(variable.shape)
@@ -75,6 +97,32 @@ def test_a_models_state_lies_as_its_axes_say() -> None:
     assert held["layers.mlp.down.w"] == (3, 12, 8)
     assert held["embed.embedding"] == (32, 8) and held["head.w"] == (8, 32)
     assert held["layers.attn.q_norm.scale"] == (3, 6)
+    if family == "gemma3":
+        assert held["vision.layers.attn.q.w"] == (2, 4, 1, 4)
+        assert held["vision.layers.attn.q.bias"] == (2, 1, 4)
+        assert held["vision.layers.up.w"] == (2, 4, 10) and held["vision.layers.down.w"] == (2, 10, 4)
+
+
+@pytest.mark.parametrize("shape", [SMALL["qwen3"], "ratio2-v4"])
+def test_a_model_split_over_a_mesh_gives_what_it_gives_on_one_device(shape: str, tmp_path: Path) -> None:
+    """With images, where it sees."""
+    made_by = SHAPES[shape]
+    raw, directory = made_by.SHAPES[shape], made_by.checkpoint(tmp_path, shape)
+    inputs = {"tokens_BT": made_by.tokens(raw, 4, 20)}
+    if shape in random_gemma3.MULTIMODAL:
+        images = random_gemma3.pixels(raw, 4, 2)
+        inputs = {"tokens_BT": random_gemma3.with_images(raw, [2, 1, 0, 2], 20), "images": images}
+
+    def run(mesh: jax.sharding.Mesh) -> np.ndarray:
+        graph, state = nnx.split(hf.load_model(directory, mesh=mesh))
+
+        def forward(state: nnx.State, inputs: dict[str, jax.Array]) -> jax.Array:
+            with sharding.activations(mesh):
+                return nnx.merge(graph, state)(**inputs)
+
+        return np.asarray(jax.jit(forward)(state, sharding.to_device(mesh, inputs)))
+
+    assert relative(run(sharding.make_mesh((2, 2, 2))), run(sharding.single_device_mesh())) < 2e-5
 
 
 def test_a_batch_arrives_whole_and_in_order() -> None:

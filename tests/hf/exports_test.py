@@ -4,14 +4,19 @@ import contextlib
 import importlib
 import json
 import os
+import re
 
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+import random_gemma3
 import random_qwen3
+from families import SHAPES as MADE_BY
+from families import SMALL
 from flax import nnx
+from model_runs import jitted
 from random_qwen3 import SHAPES, relative
 from safetensors.numpy import load_file
 
@@ -37,11 +42,6 @@ def all_tensors(directory):
     return {name: t for file in directory.glob("model*.safetensors") for name, t in load_file(file).items()}
 
 
-def logits(model, ids):
-    graph, state = nnx.split(model)
-    return np.asarray(jax.jit(lambda state: nnx.merge(graph, state)(jnp.asarray(ids)))(state))
-
-
 def greedy(model, ids, new):
     """By full forward passes over a fixed length: slow and simple."""
     graph, state = nnx.split(model)
@@ -59,11 +59,17 @@ def one_thread():
         importlib.import_module("torch").set_num_threads(1)
 
 
+EVERYTHING = lora.LoRAConfig(rank=3, alpha=1.0, targets=r".*")
+
+
 @pytest.mark.parametrize(
     ("shape", "config"),
     [
-        (SHAPE, lora.LoRAConfig(rank=3, alpha=1.0, targets=r".*")),
+        (SHAPE, EVERYTHING),
         ("ratio3-tied-v5", lora.LoRAConfig(rank=4, alpha=2.0, rslora=True, targets=r"self_attn\.[qo]_proj")),
+        ("text-ratio4-untied-v5", EVERYTHING),
+        ("ratio2-v4", EVERYTHING),
+        ("ratio4-v5", lora.LoRAConfig(rank=4, alpha=2.0, rslora=True, targets=r"self_attn\.[qo]_proj")),
     ],
 )
 def test_exports_loaded_by_transformers_and_peft(tmp_path, shape, config):
@@ -71,12 +77,13 @@ def test_exports_loaded_by_transformers_and_peft(tmp_path, shape, config):
     peft = pytest.importorskip("peft")
     from transformers import AutoModelForCausalLM
 
-    base = random_qwen3.checkpoint(tmp_path / "base", shape)
+    made_by = MADE_BY[shape]
+    base = made_by.checkpoint(tmp_path / "base", shape)
     model, adapter = adapted(base, config)
     hf.save_merged(tmp_path / "merged", base, adapter, config, max_shard_bytes=20_000)
     hf.save_adapter(tmp_path / "adapter", base, adapter, config)
-    ids = random_qwen3.tokens(SHAPES[shape], 2, 21)
-    applied, plain = logits(model, ids), logits(hf.load_model(base), ids)
+    ids = made_by.tokens(made_by.SHAPES[shape], 2, 21)
+    applied, plain = jitted(model)(ids), jitted(hf.load_model(base))(ids)
     assert relative(plain, applied) > 0.01, "the adapter does nothing"
     ours = greedy(model, ids, 24)
 
@@ -97,18 +104,20 @@ def test_exports_loaded_by_transformers_and_peft(tmp_path, shape, config):
         assert made[:, ids.shape[1] :].tolist() == ours.tolist()
 
 
-@pytest.mark.parametrize("shape", [SHAPE, "ratio3-tied-v5"])
-@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
-@pytest.mark.parametrize("limit", [10**9, 30_000])
+@pytest.mark.parametrize("shape", [SHAPE, "ratio3-tied-v5", "text-ratio1-v4", *random_gemma3.MULTIMODAL])
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 30_000), (ml_dtypes.bfloat16, 10**9)])
 def test_a_merged_directory_reads_back_as_the_merged_model(tmp_path, shape, dtype, limit):
-    base = random_qwen3.checkpoint(tmp_path / "base", shape, dtype=dtype, files=2)
+    base = MADE_BY[shape].checkpoint(tmp_path / "base", shape, dtype=dtype, files=2)
     config = lora.LoRAConfig(rank=3, alpha=7.0, targets=r"self_attn\.(q|o)_proj|mlp\.(up|down)_proj")
     model, adapter = adapted(base, config)
     hf.save_merged(tmp_path / "out", base, adapter, config, max_shard_bytes=limit)
+    assert (tmp_path / "out/config.json").read_bytes() == (base / "config.json").read_bytes()
 
     before, after = all_tensors(base), all_tensors(tmp_path / "out")
     assert after.keys() == before.keys()
-    touched = {name for name in before if any(f"{m}_proj." in name for m in ("q", "o", "up", "down"))}
+    # Of the decoder: in the vision tower is a q_proj too.
+    touched = {name for name in before if re.search(r"(?<!encoder\.)layers\.\d+\.\w+\.(q|o|up|down)_proj\.", name)}
+    assert len(touched) == 4 * model.config.num_layers
     for name in before:
         assert after[name].dtype == before[name].dtype
         assert (after[name].tobytes() == before[name].tobytes()) == (name not in touched), name
@@ -175,9 +184,21 @@ def test_config_tokenizer_and_licence_come_along_and_decoding_is_greedy(tmp_path
     }
 
 
-def test_a_model_made_here_is_saved_with_its_tokenizer(tmp_path, small_tokenizer):
-    raw = SHAPES[SHAPE]
-    model = hf.load_model(random_qwen3.checkpoint(tmp_path / "base", SHAPE), dtype="bfloat16")
+# A multimodal one is written as transformers 4 does, which 5 reads too, and without a head that it does not call.
+SAVED = {
+    SHAPE: random_qwen3.tensors(SHAPES[SHAPE]),
+    SMALL["gemma3"]: random_gemma3.tensors(random_gemma3.SHAPES[SMALL["gemma3"]]),
+    "ratio4-v5": {
+        name: tensor
+        for name, tensor in random_gemma3.tensors(random_gemma3.SHAPES["ratio4-v5"], spelled=random_gemma3.V4).items()
+        if ".head." not in name
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SAVED)
+def test_a_model_made_here_is_saved_with_its_tokenizer(tmp_path, small_tokenizer, shape):
+    model = hf.load_model(MADE_BY[shape].checkpoint(tmp_path / "base", shape), dtype="bfloat16")
     hf.save_model(tmp_path / "out", model, small_tokenizer, card="card", max_shard_bytes=50_000)
     reloaded = hf.load_model(tmp_path / "out")
     assert reloaded.config == model.config
@@ -186,7 +207,7 @@ def test_a_model_made_here_is_saved_with_its_tokenizer(tmp_path, small_tokenizer
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert config["eos_token_id"] == small_tokenizer.eos_token_id
     assert config["dtype"] == "bfloat16"
-    original = {name: t.astype(ml_dtypes.bfloat16) for name, t in random_qwen3.tensors(raw).items()}
+    original = {name: t.astype(ml_dtypes.bfloat16) for name, t in SAVED[shape].items()}
     written = all_tensors(tmp_path / "out")
     assert written.keys() == original.keys()
     assert all(np.array_equal(written[name], original[name]) for name in original)
@@ -194,22 +215,55 @@ def test_a_model_made_here_is_saved_with_its_tokenizer(tmp_path, small_tokenizer
     lora.add(model, LORA, hf.module_name, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="merge them first"):
         hf.save_model(tmp_path / "again", model, small_tokenizer)
-    small_tokenizer.add_tokens([f"word{n}" for n in range(raw["vocab_size"])])
-    with pytest.raises(ValueError, match="more than the model's vocabulary of 68"):
+    vocabulary = model.config.vocab_size
+    small_tokenizer.add_tokens([f"word{n}" for n in range(vocabulary)])
+    with pytest.raises(ValueError, match=f"more than the model's vocabulary of {vocabulary}"):
         hf.save_model(tmp_path / "again", reloaded, small_tokenizer)
 
 
-def test_transformers_reads_a_model_made_here(tmp_path, small_tokenizer):
+@pytest.mark.parametrize("shape", ["ratio3-tied-v5", "text-ratio4-untied-v5", "ratio4-v5"])
+def test_transformers_reads_a_model_made_here(tmp_path, small_tokenizer, shape):
     torch = pytest.importorskip("torch")
     from transformers import AutoModelForCausalLM
 
-    model = hf.load_model(random_qwen3.checkpoint(tmp_path / "base", "ratio3-tied-v5"))
+    made_by = MADE_BY[shape]
+    model = hf.load_model(made_by.checkpoint(tmp_path / "base", shape))
     hf.save_model(tmp_path / "out", model, small_tokenizer)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     assert theirs.dtype == torch.float32
-    ids = random_qwen3.tokens(SHAPES["ratio3-tied-v5"], 2, 21)
+    ids = made_by.tokens(made_by.SHAPES[shape], 2, 21)
     with torch.no_grad():
-        assert relative(theirs(torch.tensor(ids)).logits.numpy(), logits(model, ids)) < TOLERANCE
+        assert relative(theirs(torch.tensor(ids)).logits.numpy(), jitted(model)(ids)) < TOLERANCE
+
+
+@pytest.mark.parametrize("shape", random_gemma3.MULTIMODAL)
+@pytest.mark.parametrize("merged", [True, False])
+def test_what_is_exported_sees_as_the_base_does(tmp_path, small_tokenizer, shape, merged):
+    """Merged, or a model made here and saved: transformers' logits of text with images, and no weight made up."""
+    torch = pytest.importorskip("torch")
+    from transformers import Gemma3ForConditionalGeneration
+
+    raw = random_gemma3.SHAPES[shape]
+    base = random_gemma3.checkpoint(tmp_path / "base", shape)
+    if merged:
+        model, adapter = adapted(base)
+        hf.save_merged(tmp_path / "out", base, adapter, LORA)
+    else:
+        model = hf.load_model(base)
+        hf.save_model(tmp_path / "out", model, small_tokenizer)
+    theirs, found = Gemma3ForConditionalGeneration.from_pretrained(
+        tmp_path / "out", dtype="float32", output_loading_info=True
+    )
+    assert not any(found.values()), found
+    ids, images = random_gemma3.with_images(raw, [2], 47), random_gemma3.pixels(raw, 1, 2)
+    with torch.no_grad():
+        reference = theirs.eval()(
+            input_ids=torch.tensor(ids),
+            attention_mask=torch.ones(ids.shape, dtype=torch.int64),
+            token_type_ids=torch.tensor((ids == raw["image_token_index"]).astype(np.int64)),
+            pixel_values=torch.tensor(images[0]),
+        )
+    assert relative(jitted(model)(ids, images=images), reference.logits.numpy()) < TOLERANCE
 
 
 # Whole or not at all.
