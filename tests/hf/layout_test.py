@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeval.hf import gemma3, qwen3
 from reeval.hf.layout import Entry
-from reeval.hf.qwen3 import TABLE
 
 LAYOUTS = ["D->D", "VD->VD", "FD->DF", "(NH)D->DNH", "D(NH)->NHD", "D(ABC)E->CEADB"]
 
@@ -46,7 +46,15 @@ def test_an_axis_that_the_file_keeps_is_cut_there():
     assert read == [(slice(4, 6), slice(1, 3))]
 
 
-@pytest.mark.parametrize("entry", [entry for entry in TABLE if "norm" not in entry.path], ids=lambda e: e.path)
+# The decoders': what else a model has gets no adapters.
+LINEAR = [
+    entry
+    for entry in (*qwen3.TABLE, *gemma3.TABLE)
+    if "norm" not in entry.path and not entry.path.startswith(("vision.", "projector."))
+]
+
+
+@pytest.mark.parametrize("entry", LINEAR, ids=lambda entry: entry.name)
 def test_matrices_of_linear_layers_are_in_then_out_here(entry):
     """What adapters rely on; the embedding is no linear layer."""
     expected = "".join(reversed(entry.groups)) if entry.path.endswith(".w") else "VD"
