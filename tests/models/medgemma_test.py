@@ -211,6 +211,17 @@ def test_an_image_changes_its_own_logits_and_later_ones_alone(small):
     assert (np.abs(before[start:] - after[start:]).max(-1) > 0).all()
 
 
+def test_an_image_may_lie_across_what_attention_takes_at_once(small):
+    """Keys that come later, which a block of queries leaves out elsewhere."""
+    raw, _, ours = small
+    n, images = raw["mm_tokens_per_image"], pixels(raw, 1, 2)
+    before = 128 - 2 - n // 2  # then two tokens, the first half of the image, and the 128th key
+    ids = np.concatenate([random_gemma3.tokens(raw, 1, before, seed=5), with_images(raw, [2], 150)], 1)
+    assert ids[0, 127] == ids[0, 128] == raw["image_token_index"]
+    expected = forward(raw, tensors(raw), ids[0], images[0])
+    assert relative(ours(ids, images=images)[0], expected) < TOLERANCE
+
+
 def test_rows_of_a_batch_do_not_matter_to_each_other(small):
     raw, _, forward = small
     ids, images = with_images(raw, [0, 1, 2], LENGTH), pixels(raw, 3, 2)
