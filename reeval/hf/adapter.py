@@ -5,9 +5,7 @@ In a file each module has A [R, in] and B [out, R], float32; W gains scale * B A
 Letters: R rank, in and out the flattened axes of a linear layer.
 """
 
-import dataclasses
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -145,20 +143,17 @@ def _targets(names: Iterable[str]) -> list[str] | str:
 
 
 def _common(settings: PeftConfig, parts: Mapping[str, Part], linear: Sequence[Linear]) -> lora.LoRAConfig:
-    """The config that serves all parts of these layers: the largest rank, and the scale of the file's config."""
+    """The config that serves all parts of these layers: the largest rank, and the alpha of the file's config."""
     adapted = [layer for layer in linear if not parts.keys().isdisjoint(layer.modules)]
     if not adapted:
         raise ValueError("does not fit the model: it adapts no linear layer of the language model")
-    config = lora.LoRAConfig(
+    return lora.LoRAConfig(
         rank=max(len(parts[module].matrices.a) for layer in adapted for module in layer.modules if module in parts),
-        alpha=1.0,
+        alpha=settings.alpha or 1.0,  # 0 leaves nothing that B could be divided by
         rslora=settings.rslora,
         dropout=settings.dropout,
         targets="|".join(sorted(re.escape(layer.entry.module) for layer in adapted)),
     )
-    # An alpha of 0 leaves nothing that B could be divided by.
-    alpha = settings.alpha if config.rank == settings.rank else settings.scale / config.scale
-    return dataclasses.replace(config, alpha=alpha or 1.0)
 
 
 def _fitted(part: Part | None, shape: tuple[int, ...], config: lora.LoRAConfig) -> Matrices:
@@ -167,10 +162,10 @@ def _fitted(part: Part | None, shape: tuple[int, ...], config: lora.LoRAConfig) 
     a, b = np.zeros((config.rank, columns), np.float32), np.zeros((rows, config.rank), np.float32)
     if part is not None:
         rank = len(part.matrices.a)
-        # The ratio is 1 but for rounding where a module's scale is the config's: B is then kept bit for bit.
-        ratio = part.scale / config.scale
         a[:rank] = part.matrices.a
-        b[:, :rank] = part.matrices.b if math.isclose(ratio, 1.0) else part.matrices.b * np.float32(ratio)
+        # Where a module's scale is the config's, B is kept bit for bit.
+        same = part.scale == config.scale
+        b[:, :rank] = part.matrices.b if same else part.matrices.b * np.float32(part.scale / config.scale)
     return Matrices(a, b)
 
 

@@ -59,11 +59,6 @@ class PeftConfig:
     ranks: Mapping[str, int]
     alphas: Mapping[str, float]
 
-    @property
-    def scale(self) -> float:
-        """That of a module without a rank and an alpha of its own."""
-        return self._scale(self.rank, self.alpha)
-
     def adapts(self, module: str) -> bool:
         """Whether PEFT gives this linear layer an adapter."""
         if _matches(self.excluded, module):
@@ -78,17 +73,14 @@ class PeftConfig:
         return int(_own(self.ranks, module, self.rank))
 
     def scale_of(self, module: str) -> float:
-        return self._scale(self.rank_of(module), _own(self.alphas, module, self.alpha))
-
-    def _scale(self, rank: int, alpha: float) -> float:
+        rank, alpha = self.rank_of(module), _own(self.alphas, module, self.alpha)
         return alpha / (math.sqrt(rank) if self.rslora else rank)
 
     def _layer(self, module: str) -> int | None:
         # The first number counts: an expert's would come later.
-        patterns = [rf"(?:^|.*?\.){name}\.(?P<layer>\d+)\." for name in self.containers]
-        for pattern in patterns or [r".*?\.[^.]*\.(?P<layer>\d+)\."]:
+        for pattern in [_numbered(name) for name in self.containers] or [r".*?\.[^.]*\.(?P<layer>\d+)\."]:
             if match := re.match(pattern, module):
-                return int(match["layer"])
+                return None if match["layer"] is None else int(match["layer"])
         return None
 
 
@@ -150,8 +142,16 @@ def _matches(patterns: str | tuple[str, ...], module: str) -> bool:
 
 def _own(pattern: Mapping[str, float], module: str, default: float) -> float:
     # The first key that matches counts, and a name that no key matches is one itself.
-    found = next((key for key in pattern if re.match(rf"(.*\.)?({key})$", module)), module)
+    found = next((key for key in pattern if re.match(_ending(key), module)), module)
     return pattern.get(found, default)
+
+
+def _ending(key: str) -> str:
+    return rf"(.*\.)?({key})$"
+
+
+def _numbered(container: str) -> str:
+    return rf"(?:^|.*?\.){container}\.(?P<layer>\d+)\."
 
 
 def _is_text(value: Any) -> bool:
@@ -171,11 +171,15 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < 1e30
 
 
-def _is_regex(value: Any) -> bool:
+def _is_regex(value: Any, within: Callable[[str], str] = str) -> bool:
     try:
-        return isinstance(value, str) and re.compile(rf"(.*\.)?({value})$") is not None
+        return isinstance(value, str) and re.compile(within(value)) is not None
     except (re.error, OverflowError, RecursionError):
         return False
+
+
+def _is_container(value: Any) -> bool:
+    return _is_regex(value, _numbered)
 
 
 def _is_list(value: Any, fits: Callable[[Any], bool]) -> bool:
@@ -183,7 +187,9 @@ def _is_list(value: Any, fits: Callable[[Any], bool]) -> bool:
 
 
 def _is_pattern(value: Any, fits: Callable[[Any], bool]) -> bool:
-    return value is None or (isinstance(value, dict) and all(map(_is_regex, value)) and all(map(fits, value.values())))
+    if value is None:
+        return True
+    return isinstance(value, dict) and all(_is_regex(key, _ending) and fits(value[key]) for key in value)
 
 
 def _are_modules(value: Any) -> bool:
@@ -203,7 +209,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "layers_pattern": (
         "a regular expression or a list of them",
-        lambda value: value is None or _is_regex(value) or _is_list(value, _is_regex),
+        lambda value: value is None or _is_container(value) or _is_list(value, _is_container),
     ),
     "rank_pattern": (
         "an object from regular expressions to whole numbers above 0",

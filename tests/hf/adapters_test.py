@@ -234,7 +234,12 @@ WITH_TOWER = {
         SETTINGS["rslora-patterns"] | {"rank_pattern": {r".*vision_tower.*": 11, "k_proj": 2}},
     ),
     "all-linear": ("ratio2-v4", [], {"target_modules": "all-linear"}),
-    "all-linear-older": ("ratio1-modules", OLDER, {"target_modules": "all-linear"}),
+    # As some converters leave it: tensors in the older spelling, and a config that names modules in the new one.
+    "full-names": (
+        "ratio1-modules",
+        OLDER,
+        {"target_modules": ["model.language_model.layers.2.self_attn.v_proj", "fc1"]},
+    ),
     "layers": ("ratio4-v5", [], {"target_modules": ["v_proj", "fc2"], "layers_to_transform": [0]}),
     "decoder-alone": ("ratio2-v4", OLDER, {"target_modules": r".*language_model.*\.[qk]_proj"}),
 }
@@ -442,6 +447,7 @@ def refused(base, directory, message):
         ({"layers_to_transform": "0"}, "layers_to_transform must be a whole number"),
         ({"layers_to_transform": [0], "target_modules": ".*q_proj"}, "needs target_modules to be a list"),
         ({"layers_pattern": ["("]}, "layers_pattern must be a regular expression"),
+        ({"layers_pattern": "(?P<layer>h)"}, "layers_pattern must be a regular expression"),
         ({"rank_pattern": {"q_proj": 0}}, "rank_pattern must be an object from regular expressions to whole"),
         ({"rank_pattern": {"(": 4}}, "rank_pattern must be an object"),
         ({"rank_pattern": ["q_proj"]}, "rank_pattern must be an object"),
@@ -497,7 +503,7 @@ def test_targets_ranks_and_scales_are_those_of_pefts_own_rules(tmp_path):
         if isinstance(fields["target_modules"], list):
             fields["layers_to_transform"] = rolls.choice([None, 0, [0, 10], [11], []])
             if fields["layers_to_transform"] is not None:
-                fields["layers_pattern"] = rolls.choice([None, "layers", ["h", "layers"], [], "encoder.layers"])
+                fields["layers_pattern"] = rolls.choice([None, "layers", ["h", "layers"], [], "model|layers"])
         for name in ("rank_pattern", "alpha_pattern"):
             fields[name] = {key: rolls.randint(1, 9) for key in rolls.choice([[], some(NAMES + REGEXES)])}
         peft.LoraConfig(**fields).save_pretrained(tmp_path)
