@@ -18,9 +18,10 @@ OPTIONS = {"length": LENGTH, "rows": 4, "two_pass_share": 0.25, "seed": 3}
 Batch = dict[str, np.ndarray]
 
 
-@pytest.fixture(scope="module")
-def conversation(tmp_path_factory: pytest.TempPathFactory) -> Conversation:
-    return Conversation(hf.load_tokenizer(random_judge.write_judge(tmp_path_factory.mktemp("judge"))), "compact-1")
+@pytest.fixture(scope="module", params=random_judge.FAMILIES)
+def conversation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Conversation:
+    directory = random_judge.write_judge(tmp_path_factory.mktemp("judge"), family=request.param)
+    return Conversation(hf.load_tokenizer(directory), "compact-1")
 
 
 @pytest.fixture(scope="module")

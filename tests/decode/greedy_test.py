@@ -6,22 +6,23 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import random_qwen3
+from families import FAMILIES, SHAPES, SMALL
 from flax import nnx
 from jax.sharding import Mesh
 
 from reeval import hf, sharding
 from reeval.decode.greedy import Answers, Conversations, GreedyDecoder
 
-SHAPE = "ratio4-untied-v5"
-VOCABULARY = random_qwen3.SHAPES[SHAPE]["vocab_size"]
+VOCABULARY = 68
 MAX_NEW, SECOND, CACHE = 12, 5, 64
 Rows = list[list[int]]
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_qwen3.checkpoint(tmp_path_factory.mktemp("model"), SHAPE)
+@pytest.fixture(scope="module", params=FAMILIES)
+def directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shape = SMALL[request.param]
+    assert SHAPES[shape].SHAPES[shape]["vocab_size"] == VOCABULARY
+    return SHAPES[shape].checkpoint(tmp_path_factory.mktemp("model"), shape)
 
 
 @pytest.fixture(scope="module")
