@@ -1,10 +1,11 @@
 """LoRA fine-tuning of MedGemma-4B; where a pair carries an image, the judge sees it.
 
-Command:  reeval train --config=configs/medgemma_4b.py --workdir=runs/medgemma_4b --config.model.path=DIR \\
+Command:  reeval train --config=configs/medgemma_4b.py --workdir=runs/medgemma_4b --config.model.path=DIR \
               --config.data.train=train.jsonl --config.eval.pairs=benchmark.jsonl
 Hardware: written for a TPU v5e-8 or 8 GPUs of 40 GB; not yet run on either
-Memory:   4.4 GB a v5e chip (1.23 arguments, 3.13 temporaries) without images, by compilation without a TPU:
-          reeval plan --config=configs/medgemma_4b.py --config.data.images=False --config.model.path=DIR --topology=v5e:2x4
+Memory:   4.9 GB a v5e chip with three images in each row (1.39 arguments, 3.46 temporaries), 4.4 without (1.23, 3.13),
+          by compilation without a TPU: reeval plan --config=configs/medgemma_4b.py --config.model.path=DIR \
+              --topology=v5e:2x4                                  # and --config.data.images=False
 Duration: not measured. A step of 8 x 3072 tokens is 3.8e14 FLOP at 4 per parameter and token, 750 steps 2.9e17; the
           tower adds 5.5e12 an image, forward alone.
 Expected: not known: nobody has run it on the real weights and ReEvalMed yet.
