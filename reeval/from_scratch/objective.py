@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from reeval.models.decoder import Places
 from reeval.models.layers import place
 from reeval.models.qwen3 import Qwen3
 
@@ -57,12 +58,15 @@ def _hidden(model: Qwen3, tokens_BT: jax.Array, positions_BT: jax.Array, segment
     """What Qwen3.hidden gives, and the residual stream after the block that is tagged."""
     graph, stacked = nnx.split(model.layers)
 
-    def layer(x_BTD: jax.Array, state: Any) -> tuple[jax.Array, jax.Array]:
-        x_BTD, _ = nnx.merge(graph, state)(x_BTD, positions_BT, segments_BT, None, None)
+    places = Places(positions_BT, segments_BT)
+
+    def layer(x_BTD: jax.Array, xs: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
+        state, reach = xs
+        x_BTD, _ = nnx.merge(graph, state)(x_BTD, places, reach, None, None)
         return x_BTD, x_BTD
 
     x_BTD = place(model.embed(tokens_BT), "batch", None, None)
-    x_BTD, all_LBTD = jax.lax.scan(layer, x_BTD, stacked)
+    x_BTD, all_LBTD = jax.lax.scan(layer, x_BTD, (stacked, model.reach()))
     return model.final_norm(x_BTD), all_LBTD[TAG_LAYER]
 
 
