@@ -104,8 +104,7 @@ def _answer(
         # Prefill. A position beyond the cache is padding and leaves no trace.
         given_BT = index_T[None, :] < counts_B[:, None]
         positions_BT = jnp.where(given_BT, conversations.lengths[:, None] + index_T[None, :], cache_length)
-        seen = {} if images is None else {"images": images}
-        x_BTD, cache = model.extend(tokens_BT, positions_BT, _placed(conversations.cache), **seen)
+        x_BTD, cache = model.extend(tokens_BT, positions_BT, _placed(conversations.cache), images)
         last_B1D = jnp.take_along_axis(x_BTD, jnp.maximum(counts_B - 1, 0)[:, None, None], axis=1)
 
         def cond(carry: Any) -> jax.Array:

@@ -22,9 +22,13 @@ def sft_loss(
         batch: as `reeval.data.batches.packed` gives, each [B, T] but for images.
         chunk: a divisor of T.
     """
-    images = {"images": batch["images"]} if "images" in batch else {}  # models that do not see take no such argument
     x_BTD = model.hidden(
-        batch["tokens"], positions_BT=batch["positions"], segments_BT=batch["segments"], key=key, remat=remat, **images
+        batch["tokens"],
+        positions_BT=batch["positions"],
+        segments_BT=batch["segments"],
+        images=batch.get("images"),
+        key=key,
+        remat=remat,
     )
 
     @jax.checkpoint
