@@ -99,8 +99,7 @@ def made(answers: Answers, rows: int) -> list[tuple[list[int], bool]]:
 
 
 @pytest.mark.parametrize(
-    ("mesh", "batch", "used"),
-    [((1, 1, 1), 1, 1), ((1, 1, 1), 3, 3), ((1, 1, 1), 8, 8), ((1, 1, 1), 8, 5), ((2, 2, 2), 8, 8), ((2, 2, 2), 8, 3)],
+    ("mesh", "batch", "used"), [((1, 1, 1), 1, 1), ((1, 1, 1), 8, 8), ((1, 1, 1), 8, 5), ((2, 2, 2), 8, 3)]
 )
 def test_both_turns_are_those_of_a_loop_over_whole_texts(
     mesh: tuple[int, int, int],

@@ -1,5 +1,6 @@
 """An evaluation as a whole: each pair judged once whatever happens, and the figures where they are promised."""
 
+import functools
 import json
 import os
 import shutil
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import taught_judge
+from families import both
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -27,6 +30,7 @@ from reeval.train import loop
 TIMES = 16
 BENCHMARK = taught_judge.many(TIMES)
 MESH = sharding.single_device_mesh
+Evaluated = tuple[Path, dict[str, Any]]
 LOGS = [f"{judge}/{mode}/verdicts.jsonl" for judge in ("base", "step-000003") for mode in prompts.MODES]
 
 
@@ -42,21 +46,39 @@ def config(directory: Path, judge: Path) -> ConfigDict:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, judge_directory: Path) -> Path:
+def trained_of(tmp_path_factory: pytest.TempPathFactory, judge_of: Callable[[str], Path]) -> Callable[[str], Path]:
+    @functools.cache
+    def made(family: str) -> Path:
+        directory = tmp_path_factory.mktemp(f"trained-{family}")
+        pairs.write(directory / "train.jsonl", taught_judge.many(2))
+        pairs.write(directory / "heldout.jsonl", BENCHMARK)
+        loop.train(config(directory, judge_of(family)), directory / "work", mesh=MESH())
+        return directory
+
+    return made
+
+
+@pytest.fixture
+def trained(family: str, trained_of: Callable[[str], Path]) -> Path:
     """A directory with pairs and a run that has not been evaluated."""
-    directory = tmp_path_factory.mktemp("trained")
-    pairs.write(directory / "train.jsonl", taught_judge.many(2))
-    pairs.write(directory / "heldout.jsonl", BENCHMARK)
-    loop.train(config(directory, judge_directory), directory / "work", mesh=MESH())
-    return directory
+    return trained_of(family)
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained: Path, judge_directory: Path) -> tuple[Path, dict[str, Any]]:
+def evaluated_of(trained_of: Callable[[str], Path], judge_of: Callable[[str], Path]) -> Callable[[str], Evaluated]:
+    @functools.cache
+    def made(family: str) -> Evaluated:
+        workdir = trained_of(family) / "evaluated"
+        shutil.copytree(trained_of(family) / "work", workdir)
+        return workdir, evaluation.evaluate(config(trained_of(family), judge_of(family)), workdir, mesh=MESH())
+
+    return made
+
+
+@pytest.fixture
+def evaluated(family: str, evaluated_of: Callable[[str], Evaluated]) -> Evaluated:
     """Its working directory after an unbroken evaluation, and what that returned."""
-    workdir = trained / "evaluated"
-    shutil.copytree(trained / "work", workdir)
-    return workdir, evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
+    return evaluated_of(family)
 
 
 @pytest.fixture
@@ -75,7 +97,8 @@ def judged_once(workdir: Path) -> None:
         assert Counter(row["pair_id"] for row in rows(workdir, log)) == Counter(p.pair_id for p in BENCHMARK), log
 
 
-def test_every_verdict_is_there_once_and_the_figures_follow_from_it(evaluated: tuple[Path, dict[str, Any]]) -> None:
+@both
+def test_every_verdict_is_there_once_and_the_figures_follow_from_it(evaluated: Evaluated) -> None:
     workdir, results = evaluated
     judged_once(workdir)
     assert results == json.loads((workdir / "eval" / "results.json").read_text())
@@ -98,7 +121,7 @@ def test_every_verdict_is_there_once_and_the_figures_follow_from_it(evaluated: t
             assert summary["parse_failure_rate"]["right"] == 3 * TIMES
 
 
-def test_tensorboard_has_both_modes_of_both_judges(evaluated: tuple[Path, dict[str, Any]]) -> None:
+def test_tensorboard_has_both_modes_of_both_judges(evaluated: Evaluated) -> None:
     workdir, results = evaluated
     for name, step in (("base", 0), ("tuned", 3)):
         events = EventAccumulator(str(workdir / "tensorboard" / f"eval_{name}"), size_guidance={"scalars": 0}).Reload()
@@ -111,7 +134,7 @@ def test_tensorboard_has_both_modes_of_both_judges(evaluated: tuple[Path, dict[s
                 assert events.Scalars(f"eval/{mode}/{figure}")
 
 
-def test_what_quotes_reports_is_for_its_owner_alone(evaluated: tuple[Path, dict[str, Any]]) -> None:
+def test_what_quotes_reports_is_for_its_owner_alone(evaluated: Evaluated) -> None:
     workdir, results = evaluated
     for path in (workdir / "eval").rglob("*.json*"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
@@ -119,7 +142,7 @@ def test_what_quotes_reports_is_for_its_owner_alone(evaluated: tuple[Path, dict[
 
 
 def test_evaluating_again_judges_nothing_and_gives_the_same(
-    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, monkeypatch: pytest.MonkeyPatch
+    evaluated: Evaluated, trained: Path, judge_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir, results = evaluated
     before = {log: (workdir / "eval" / log).read_bytes() for log in LOGS}
@@ -139,8 +162,9 @@ def command(trained: Path, judge: Path, workdir: Path) -> subprocess.Popen[bytes
     )
 
 
+@both
 def test_a_killed_evaluation_goes_on_where_it_stopped(
-    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, workdir: Path
+    evaluated: Evaluated, trained: Path, judge_directory: Path, workdir: Path
 ) -> None:
     process = command(trained, judge_directory, workdir)
     path = workdir / "eval" / "base" / "two_pass" / "verdicts.jsonl"
@@ -162,7 +186,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
 
 
 def test_the_base_is_left_out_if_asked_and_the_adapter_is_what_judges(
-    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, tmp_path: Path
+    evaluated: Evaluated, trained: Path, judge_directory: Path, tmp_path: Path
 ) -> None:
     made = config(trained, judge_directory)
     made.eval.base = False
@@ -178,7 +202,7 @@ def test_the_base_is_left_out_if_asked_and_the_adapter_is_what_judges(
 
 
 def test_verdicts_of_other_settings_are_refused(
-    evaluated: tuple[Path, dict[str, Any]], trained: Path, judge_directory: Path, tmp_path: Path
+    evaluated: Evaluated, trained: Path, judge_directory: Path, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "work"
     shutil.copytree(evaluated[0], workdir)

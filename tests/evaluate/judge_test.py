@@ -1,5 +1,7 @@
 """Verdict rows of a judge that has learned by heart what to say."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 import taught_judge
+from families import both
 from flax import nnx
 
 from reeval import hf, prompts, sharding
@@ -26,8 +29,13 @@ def make(directory: Path, *, batch_size: int = 8, mesh: tuple[int, int, int] = (
 
 
 @pytest.fixture(scope="module")
-def made(judge_directory: Path) -> Made:
-    return make(judge_directory)
+def made_of(judge_of: Callable[[str], Path]) -> Callable[[str], Made]:
+    return functools.cache(lambda family: make(judge_of(family)))
+
+
+@pytest.fixture
+def made(family: str, made_of: Callable[[str], Made]) -> Made:
+    return made_of(family)
 
 
 def verdicts(made: Made, pairs: list[Pair], mode: str) -> dict[str, dict[str, Any]]:
@@ -39,6 +47,7 @@ def verdicts(made: Made, pairs: list[Pair], mode: str) -> dict[str, dict[str, An
     return {row["pair_id"]: row for row in rows}
 
 
+@both
 @pytest.mark.parametrize("mode", prompts.MODES)
 def test_every_kind_of_answer_becomes_its_row(made: Made, mode: str) -> None:
     rows = verdicts(made, list(taught_judge.PAIRS), mode)
@@ -76,7 +85,10 @@ def test_no_second_turn_where_no_first_turn_found_anything(made: Made, monkeypat
 
 
 @pytest.mark.parametrize("mode", prompts.MODES)
-@pytest.mark.parametrize(("batch_size", "mesh"), [(1, (1, 1, 1)), (3, (1, 1, 1)), (8, (2, 2, 2))])
+@pytest.mark.parametrize(
+    ("family", "batch_size", "mesh"),
+    [("qwen3", 1, (1, 1, 1)), ("qwen3", 3, (1, 1, 1)), ("qwen3", 8, (2, 2, 2)), ("gemma3", 8, (2, 2, 2))],
+)
 def test_neither_batch_size_nor_order_nor_mesh_changes_a_verdict(
     made: Made, judge_directory: Path, mode: str, batch_size: int, mesh: tuple[int, int, int]
 ) -> None:
@@ -99,6 +111,7 @@ def test_prompts_that_are_too_long_are_named_and_never_cut(judge_directory: Path
     assert all((f"{name} ({n})" in message) == (name in long) for name, n in lengths.items())
 
 
+@both
 def test_a_prompt_of_the_longest_length_has_room_for_both_turns(judge_directory: Path) -> None:
     both = taught_judge.PAIRS[2]
     judge, _ = make(judge_directory)

@@ -1,17 +1,20 @@
 """The loop as a whole: the same losses on any mesh, one compile, and exact resume after a kill."""
 
+import functools
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import random_judge
+from families import both
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -24,11 +27,22 @@ STEPS = 20
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("inputs")
-    random_judge.write_judge(directory / "model", num_attention_heads=8, num_key_value_heads=2)
-    pairs.write(directory / "train.jsonl", random_judge.pairs(60))
-    return directory
+def inputs_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """What training needs, made once for each family that is asked for."""
+
+    @functools.cache
+    def made(family: str) -> Path:
+        directory = tmp_path_factory.mktemp(f"inputs-{family}")
+        random_judge.write_judge(directory / "model", family=family, num_attention_heads=8, num_key_value_heads=2)
+        pairs.write(directory / "train.jsonl", random_judge.pairs(60))
+        return directory
+
+    return made
+
+
+@pytest.fixture
+def inputs(family: str, inputs_of: Callable[[str], Path]) -> Path:
+    return inputs_of(family)
 
 
 def config(inputs: Path, **train: object) -> ConfigDict:
@@ -49,13 +63,25 @@ def scalars(workdir: Path, name: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def single(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("single")
-    loop.train(config(inputs), workdir, mesh=sharding.single_device_mesh())
-    return workdir
+def single_of(inputs_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    @functools.cache
+    def made(family: str) -> Path:
+        workdir = tmp_path_factory.mktemp(f"single-{family}")
+        loop.train(config(inputs_of(family)), workdir, mesh=sharding.single_device_mesh())
+        return workdir
+
+    return made
 
 
-@pytest.mark.parametrize("shape", [(8, 1, 1), (2, 2, 2), (1, 4, 2)])
+@pytest.fixture
+def single(family: str, single_of: Callable[[str], Path]) -> Path:
+    """The run of one device."""
+    return single_of(family)
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"), [("qwen3", (8, 1, 1)), ("qwen3", (2, 2, 2)), ("qwen3", (1, 4, 2)), ("gemma3", (2, 2, 2))]
+)
 def test_every_mesh_gives_the_losses_of_one_device_with_one_compile(
     shape: tuple[int, int, int], inputs: Path, single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +140,7 @@ def adapter(inputs: Path, workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
     return step, {name: np.asarray(value) for name, value in restored.items()}
 
 
+@both
 def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(inputs: Path, tmp_path: Path) -> None:
     steps, rng = 60, random.Random(os.getpid())
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"

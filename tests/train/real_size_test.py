@@ -1,56 +1,67 @@
-"""Qwen3-8B at its real size, from shapes alone: no memory, no weights."""
+"""Qwen3-8B and MedGemma-4B at their real sizes, from shapes alone: no memory, no weights."""
 
 import json
 import math
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
+from real_shapes import MODELS
 
-from configs import qwen3_8b
+from configs import medgemma_4b, qwen3_8b
 from reeval import lora, sharding
 from reeval.train.real_size import abstract_judge, lower_step
 
-# config.json of Qwen/Qwen3-8B, what matters of it.
-QWEN3_8B = {
-    "model_type": "qwen3",
-    "vocab_size": 151936,
-    "hidden_size": 4096,
-    "intermediate_size": 12288,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "rope_theta": 1000000,
-    "rms_norm_eps": 1e-06,
-    "tie_word_embeddings": False,
-    "hidden_act": "silu",
-    "attention_bias": False,
+CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b}
+# Of the decoder and of what sees; layers, and the sum of inputs and outputs of a layer's seven projections.
+PARAMETERS = {"qwen3_8b": (8_190_735_360, 0), "medgemma_4b": (3_880_263_168, 419_816_304)}
+ENDS = {
+    "qwen3_8b": (36, (4096 + 4096) + 2 * (4096 + 1024) + (4096 + 4096) + 3 * (4096 + 12288)),
+    "medgemma_4b": (34, (2560 + 2048) + 2 * (2560 + 1024) + (2048 + 2560) + 3 * (2560 + 10240)),
 }
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> ConfigDict:
-    (tmp_path / "config.json").write_text(json.dumps(QWEN3_8B))
-    made = qwen3_8b.get_config()
+def config(tmp_path: Path, name: str) -> ConfigDict:
+    (tmp_path / "config.json").write_text(json.dumps(MODELS[name]))
+    module: ModuleType = CONFIGS[name]
+    made = module.get_config()
     made.model.path = str(tmp_path)
     return made
 
 
-def test_the_judge_has_the_parameters_of_qwen3_8b_and_small_float32_adapters(config: ConfigDict) -> None:
+def elements(tree: object) -> int:
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_judge_has_the_parameters_of_the_real_one_and_small_float32_adapters(name: str, config: ConfigDict) -> None:
     _, adapter, base = lora.take_apart(abstract_judge(config))
-    assert sum(math.prod(x.shape) for x in jax.tree.leaves(base)) == 8_190_735_360
+    decoder, sight = PARAMETERS[name]
+    assert elements(base) == decoder
     assert {x.dtype for x in jax.tree.leaves(base)} == {jnp.dtype("bfloat16")}
-    # 16 for each input and each output of the seven projections of a layer.
-    ends = (4096 + 4096) + 2 * (4096 + 1024) + (4096 + 4096) + 3 * (4096 + 12288)
-    assert sum(math.prod(x.shape) for x in adapter.values()) == 36 * 16 * ends
+    layers, ends = ENDS[name]
+    assert elements(adapter) == layers * 16 * ends
     assert {x.dtype for x in adapter.values()} == {jnp.dtype("float32")}
+    _, seeing, base = lora.take_apart(abstract_judge(config, images=True))
+    assert elements(base) == decoder + sight
+    assert {key: x.shape for key, x in seeing.items()} == {key: x.shape for key, x in adapter.items()}
 
 
-@pytest.mark.parametrize("mesh", [(1, 8, 1), (2, 2, 2)])
-def test_the_training_step_lowers_from_shapes(mesh: tuple[int, int, int], config: ConfigDict) -> None:
+@pytest.mark.parametrize(
+    ("name", "mesh", "images"),
+    [
+        ("qwen3_8b", (1, 8, 1), False),
+        ("qwen3_8b", (2, 2, 2), False),
+        ("medgemma_4b", (1, 8, 1), False),
+        ("medgemma_4b", (2, 2, 2), True),
+    ],
+)
+def test_the_training_step_lowers_from_shapes(mesh: tuple[int, int, int], images: bool, config: ConfigDict) -> None:
+    config.data.images = images
     lowered, (state, _, _) = lower_step(config, sharding.make_mesh(mesh))
     new_state, metrics = lowered.out_info
     assert jax.tree.map(lambda x: x.shape, new_state) == jax.tree.map(lambda x: x.shape, state)
