@@ -4,8 +4,9 @@ A port adds its layer, its embedding, and how far each layer sees. Shape letters
 D model, F hidden, N query heads, K key heads, H head size, V vocabulary, L layers.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,27 +17,23 @@ from reeval.models.layers import Einsum, Embed, place, rope, segment_positions
 from reeval.models.remat import checkpointed
 
 
-class DecoderConfig(Protocol):
-    """The sizes that every port has. `num_heads` is a multiple of `num_kv_heads`; `head_dim` is free of both."""
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """The sizes that every port has. `num_heads` is a multiple of `num_kv_heads`; `head_dim` is free of both.
 
-    @property
-    def vocab_size(self) -> int: ...
-    @property
-    def d_model(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def num_layers(self) -> int: ...
-    @property
-    def num_heads(self) -> int: ...
-    @property
-    def num_kv_heads(self) -> int: ...
-    @property
-    def head_dim(self) -> int: ...
-    @property
-    def norm_eps(self) -> float: ...
-    @property
-    def tied(self) -> bool: ...
+    Attributes:
+        tied: whether the head is the embedding, transposed.
+    """
+
+    vocab_size: int
+    d_model: int
+    hidden: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    norm_eps: float
+    tied: bool
 
 
 class Reach(NamedTuple):

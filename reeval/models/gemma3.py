@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reeval.models.decoder import MLP, Attention, Decoder, LayerCache, Places, Reach, split
+from reeval.models.decoder import MLP, Attention, Decoder, DecoderConfig, LayerCache, Places, Reach, split
 from reeval.models.layers import frequencies, param, place
 
 # A window that no sequence fills, for the layers that have none.
@@ -26,8 +26,8 @@ class Rope(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Gemma3Config:
-    """The shape of a Gemma 3 decoder. `num_heads` is a multiple of `num_kv_heads`; `head_dim` is free of both.
+class Gemma3Config(DecoderConfig):
+    """The shape of a Gemma 3 decoder.
 
     Attributes:
         query_scale: what attention's logits are multiplied by.
@@ -36,15 +36,6 @@ class Gemma3Config:
         global_rope: of the others.
     """
 
-    vocab_size: int
-    d_model: int
-    hidden: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    norm_eps: float
-    tied: bool
     query_scale: float
     windows: tuple[int | None, ...]
     local_rope: Rope

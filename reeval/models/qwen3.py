@@ -11,24 +11,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reeval.models.decoder import MLP, Attention, Decoder, LayerCache, Places, Reach, split
+from reeval.models.decoder import MLP, Attention, Decoder, DecoderConfig, LayerCache, Places, Reach, split
 from reeval.models.layers import RMSNorm, frequencies, place
 
 
 @dataclasses.dataclass(frozen=True)
-class Qwen3Config:
-    """The shape of a Qwen3 model. `num_heads` is a multiple of `num_kv_heads`; `head_dim` is free of both."""
+class Qwen3Config(DecoderConfig):
+    """The shape of a Qwen3 model."""
 
-    vocab_size: int
-    d_model: int
-    hidden: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
     rope_theta: float
-    norm_eps: float
-    tied: bool
 
 
 class Layer(nnx.Module):

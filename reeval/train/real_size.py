@@ -16,7 +16,6 @@ from reeval.models import port_of, without_images
 from reeval.run import base_directory, lora_config
 from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
-
 # A conversation with an image has the image's 256 tokens and the instructions' and reports' several hundreds.
 _IMAGE_EVERY = 1024
 
