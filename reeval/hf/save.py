@@ -129,7 +129,9 @@ def save_model(
 
 def _generation(base: Path) -> dict[str, Any]:
     """Greedy decoding, with the special tokens of the base."""
-    known = read_json(base / CONFIG)
+    raw = read_json(base / CONFIG)
+    # A multimodal config of transformers 5 says them for its decoder.
+    known = (raw.get("text_config") or {}) | raw
     if (base / _GENERATION).is_file():
         known |= read_json(base / _GENERATION)
     names = ("bos_token_id", "eos_token_id", "pad_token_id")

@@ -184,6 +184,16 @@ def test_config_tokenizer_and_licence_come_along_and_decoding_is_greedy(tmp_path
     }
 
 
+def test_the_special_tokens_of_a_multimodal_model_may_stand_with_its_decoder(tmp_path):
+    base = random_gemma3.checkpoint(tmp_path / "base", "ratio4-v5")
+    raw = json.loads((base / "config.json").read_text())
+    raw["text_config"] |= {"eos_token_id": [1, 7], "bos_token_id": 2}
+    (base / "config.json").write_text(json.dumps(raw))
+    hf.save_merged(tmp_path / "out", base)
+    generation = json.loads((tmp_path / "out/generation_config.json").read_text())
+    assert generation == {"do_sample": False, "eos_token_id": [1, 7], "bos_token_id": 2}
+
+
 # A multimodal one is written as transformers 4 does, which 5 reads too, and without a head that it does not call.
 SAVED = {
     SHAPE: random_qwen3.tensors(SHAPES[SHAPE]),
