@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jinja2
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -137,7 +138,10 @@ def sees_images(config: ConfigDict, pairs: Sequence[Pair]) -> bool:
     directory = base_directory(config)
     if not isinstance(hf.load_config(directory), MedGemmaConfig):
         raise ValueError(f"config.data.images=True, but {directory} has no vision tower; set it to False")
-    return any(pair.image is not None for pair in pairs)
+    images = any(pair.image is not None for pair in pairs)
+    if images:
+        _conversation(config, True)  # what is wrong with it shows before all images are read
+    return images
 
 
 def load_base(config: ConfigDict, mesh: Mesh, images: bool = False) -> tuple[nnx.Module, Conversation]:
@@ -146,12 +150,21 @@ def load_base(config: ConfigDict, mesh: Mesh, images: bool = False) -> tuple[nnx
     Args:
         images: whether it is given images; what sees them is not even read otherwise.
     """
+    conversation = _conversation(config, images)
+    return hf.load_model(base_directory(config), dtype=config.model.dtype, mesh=mesh, images=images), conversation
+
+
+def _conversation(config: ConfigDict, images: bool) -> Conversation:
     directory = base_directory(config)
     hf.load_config(directory)  # what is wrong with it shows before anything large is read
     tokenizer = hf.load_tokenizer(directory)
     processor = hf.load_processor(directory, tokenizer) if images else None
-    conversation = Conversation(tokenizer, config.prompt, processor)
-    return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh, images=images), conversation
+    try:
+        return Conversation(tokenizer, config.prompt, processor)
+    except jinja2.TemplateError as error:
+        # Its own words may be those of a template that quotes what it was given.
+        reason = f"the chat template cannot be rendered ({type(error).__name__})"
+        raise ValueError(f"{directory}: {reason}; fetch the tokenizer's files again") from None
 
 
 def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:

@@ -8,7 +8,7 @@ import random_judge
 from ml_collections import ConfigDict
 
 from configs import tiny
-from reeval import pairs, run
+from reeval import pairs, run, sharding
 from reeval.run import Run
 
 
@@ -114,3 +114,16 @@ def test_a_fingerprint_tells_checkpoints_of_one_shape_apart(tmp_path: Path) -> N
     template = (tmp_path / "same" / "chat_template.jinja").read_text()
     (tmp_path / "same" / "chat_template.jinja").write_text(template + " ")
     assert run.checkpoint_fingerprint(tmp_path / "same") != one
+
+
+@pytest.mark.parametrize(
+    "template", ["{% for m in messages %}{{", "{{ raise_exception('the reports: ' + messages[0].content) }}"]
+)
+def test_a_damaged_chat_template_is_the_directorys_fault(tmp_path: Path, template: str) -> None:
+    judge = random_judge.write_judge(tmp_path / "judge")
+    (judge / "chat_template.jinja").write_text(template)
+    config = tiny.get_config()
+    config.model.path = str(judge)
+    with pytest.raises(ValueError, match="the chat template cannot be rendered") as caught:
+        run.load_base(config, sharding.single_device_mesh())
+    assert str(caught.value).startswith(f"{judge}: ") and "reports" not in str(caught.value)

@@ -8,9 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as short
 
 # What tells a directory that we may replace from one that was named by mistake.
 _MARKS = ("config.json", "adapter_config.json")
+# With room for what an unfinished one is called.
+_LONGEST = 200
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,6 +32,8 @@ def appearing(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         OSError: if it cannot be written; it names `out` if the disk is full.
     """
     out = Path(out).resolve()
+    if long := [part for part in out.parts if len(part.encode()) > _LONGEST]:
+        raise ValueError(f"{short(long[0])}: is too long for the name of a directory; give another")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file; give a directory")
     replaced = out.is_dir() and any(out.iterdir())
@@ -36,7 +41,10 @@ def appearing(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise ValueError(f"{out}: not empty; give another directory or empty this one")
     if replaced and not any((out / mark).is_file() for mark in _MARKS):
         raise ValueError(f"{out}: not empty and not a model directory; it is not overwritten")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{short(str(out.parent))}: {error.strerror}; give another directory") from None
     unfinished = f".{out.name}.unfinished-"
     _sweep(out.parent, unfinished)
     made = Path(tempfile.mkdtemp(dir=out.parent, prefix=unfinished))

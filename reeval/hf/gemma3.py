@@ -6,9 +6,10 @@ E model, C channels, P and Q rows and columns of a patch, T patches.
 
 import math
 from collections.abc import Mapping
+from reprlib import repr as short
 from typing import Any
 
-from reeval.hf.fields import LARGEST, MOST_LAYERS, Fields
+from reeval.hf.fields import Fields
 from reeval.hf.layout import Entry
 from reeval.models.gemma3 import Gemma3Config, Rope
 from reeval.models.medgemma import MedGemmaConfig
@@ -153,14 +154,18 @@ def read_config(raw: Mapping[str, Any]) -> Gemma3Config:
         decoder = _read_text(fields, raw)
         fields.check()
         return Gemma3Config(**decoder)
-    decoder = _read_text(fields.within_object("text_config"), raw)
+    text = fields.within_object("text_config")
+    if (kind := text.raw.get("model_type", "gemma3_text")) != "gemma3_text":
+        text.refuse(True, f"model_type {short(kind)} is not supported, only 'gemma3_text'")
+    decoder = _read_text(text, raw)
     vision = _read_vision(fields.within_object("vision_config"))
     tokens = fields.size("mm_tokens_per_image", 256)
     image_token = fields.size("image_token_id" if "image_token_id" in raw else "image_token_index", 262144)
     side = math.isqrt(tokens)
     fields.refuse(side**2 != tokens, f"mm_tokens_per_image is no square: {tokens}")
     if not fields.problems:
-        fields.refuse(vision.grid % side, f"a grid of {vision.grid} patches does not pool to {side} along a side")
+        pooled = vision.grid // max(1, vision.grid // side)
+        fields.refuse(pooled != side, f"a grid of {vision.grid} patches does not pool to {side} along a side")
     fields.check()
     return MedGemmaConfig(**decoder, vision=vision, tokens_per_image=tokens, image_token=image_token)
 
@@ -168,16 +173,13 @@ def read_config(raw: Mapping[str, Any]) -> Gemma3Config:
 def _read_text(fields: Fields, whole: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a Gemma3Config; whether the head is tied stands in the whole file's outermost object."""
     raw = fields.raw
-    sizes = {
-        ours: fields.size(name, _TEXT_DEFAULTS[name], most=MOST_LAYERS if ours == "num_layers" else LARGEST)
-        for name, ours in _TEXT.items()
-    }
-    fields.refuse(
-        sizes["num_heads"] % sizes["num_kv_heads"], "num_attention_heads is no multiple of num_key_value_heads"
-    )
-    fields.refuse(sizes["head_dim"] % 2, "head_dim is odd")
+    sizes = fields.sizes(_TEXT, _TEXT_DEFAULTS)
+    if not fields.problems:
+        fields.refuse(sizes["head_dim"] % 2, "head_dim is odd")
+        odd = sizes["num_heads"] % sizes["num_kv_heads"]
+        fields.refuse(odd, "num_attention_heads is no multiple of num_key_value_heads")
     if (act := raw.get("hidden_activation", _GELU)) != _GELU:
-        fields.refuse(True, f"hidden_activation {act!r} is not supported, only {_GELU!r}")
+        fields.refuse(True, f"hidden_activation {short(act)} is not supported, only {_GELU!r}")
     for name in ("attention_bias", "attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"):
         fields.refuse(raw.get(name), f"{name} is not supported")
     local_rope, global_rope = _read_ropes(fields)
@@ -217,7 +219,7 @@ def _read_ropes(fields: Fields) -> tuple[Rope, Rope]:
         outer = fields.number(name, theta)
         kind = part.raw.get("rope_type", part.raw.get("type", "default"))
         if kind not in ("default", "linear"):
-            part.refuse(True, f"rope_type {kind!r} is not supported, only 'default' and 'linear'")
+            part.refuse(True, f"rope_type {short(kind)} is not supported, only 'default' and 'linear'")
         part.refuse(part.raw.get("partial_rotary_factor") not in (None, 1, 1.0), "partial_rotary_factor is not 1")
         if kind == "linear" and "factor" not in part.raw:
             part.refuse(True, "factor is missing")
@@ -229,14 +231,11 @@ def _read_vision(fields: Fields) -> SiglipConfig:
     raw = fields.raw
     kind, act = raw.get("model_type", "siglip_vision_model"), raw.get("hidden_act", _GELU)
     if kind != "siglip_vision_model":
-        fields.refuse(True, f"model_type {kind!r} is not supported, only 'siglip_vision_model'")
+        fields.refuse(True, f"model_type {short(kind)} is not supported, only 'siglip_vision_model'")
     if act != _GELU:
-        fields.refuse(True, f"hidden_act {act!r} is not supported, only {_GELU!r}")
+        fields.refuse(True, f"hidden_act {short(act)} is not supported, only {_GELU!r}")
     vision = SiglipConfig(
-        **{
-            ours: fields.size(name, _TOWER_DEFAULTS[name], most=MOST_LAYERS if ours == "num_layers" else LARGEST)
-            for name, ours in _TOWER_SIZES.items()
-        },
+        **fields.sizes(_TOWER_SIZES, _TOWER_DEFAULTS),
         norm_eps=fields.number("layer_norm_eps", 1e-6),
     )
     fields.refuse(vision.d_model % vision.num_heads, "hidden_size is no multiple of num_attention_heads")

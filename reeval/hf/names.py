@@ -7,6 +7,7 @@ one for a model made here; `UNUSED`, a regex of tensors that a file may hold bey
 
 import json
 from pathlib import Path
+from reprlib import repr as short
 from types import ModuleType
 from typing import Any
 
@@ -57,7 +58,7 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
         raise ValueError(f"{file}: {error.strerror}") from None
     raw = read_json(file)
     if (model_type := raw.get("model_type")) not in list(FAMILIES):  # a dict would want to hash it
-        raise ValueError(f"{file}: model_type {model_type!r} is not supported; supported: {', '.join(FAMILIES)}")
+        raise ValueError(f"{file}: model_type {short(model_type)} is not supported; supported: {', '.join(FAMILIES)}")
     if raw.get("quantization_config"):
         raise ValueError(f"{file}: quantized weights are not supported; fetch the unquantized checkpoint")
     family = FAMILIES[model_type]

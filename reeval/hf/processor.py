@@ -5,6 +5,7 @@ The pixel values are those of transformers' own processor, run on Pillow and Num
 
 import os
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,8 @@ PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 # Under one name or another, what Gemma 3's images go through.
 _TYPES = ("Gemma3ImageProcessor", "Gemma3ImageProcessorFast", "Gemma3ImageProcessorPil")
 # Raster formats that Pillow reads by itself: others start programs (EPS) or want a plugin.
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "GIF", "PPM")
+# All of these say how deep they are: of JPEG 2000 Pillow gives no sign that it has dropped bits.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 
 
 class Processor:
@@ -89,7 +91,24 @@ def load_processor(path: str | Path, tokenizer: Any) -> Processor:
         problems.append(f"the tokenizer's image token is {tokenizer.image_token_id}, that of config.json {token}")
     if problems:
         raise ValueError(f"{directory}: images cannot be used: {'; '.join(problems)}")
-    return Processor(images, tokenizer, count=count, token=token, shape=shape)
+    processor = Processor(images, tokenizer, count=count, token=token, shape=shape)
+    _try(directory, processor)
+    return processor
+
+
+def _try(directory: Path, processor: Processor) -> None:
+    """Make sure that what the processor's fields say can be computed, before an image is blamed."""
+    from PIL import Image
+
+    blank = BytesIO()
+    Image.new("RGB", (2, 3), "grey").save(blank, "PNG")
+    with np.errstate(all="ignore"):
+        try:
+            usable = np.isfinite(processor.pixels(blank)).all()
+        except Exception:  # whatever transformers raises for a field that it does not like
+            usable = False
+    if not usable:
+        raise ValueError(f"{directory}: the image processor's fields make no pixel values; fetch its files again")
 
 
 def open_image(file: str | Path | IO[bytes]) -> Any:
@@ -105,6 +124,8 @@ def open_image(file: str | Path | IO[bytes]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=_FORMATS) as image:
+                # Pillow keeps 8 bits of a deeper colour image; only how it is to unpack the file says so.
+                deep = any(";16" in str(tile[3]) for tile in image.tile)
                 image.load()
                 mode, upright = image.mode, ImageOps.exif_transpose(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -113,8 +134,8 @@ def open_image(file: str | Path | IO[bytes]) -> Any:
         if isinstance(error, OSError) and error.strerror:
             raise ValueError(f"the image cannot be read ({error.strerror})") from None
         raise ValueError(f"the image is damaged or in no format that is read ({', '.join(_FORMATS)})") from None
-    if mode.startswith(("I", "F")):  # I, I;16 and its byte orders, F
-        # Pillow would clip such values to 255 and leave a white image.
+    if deep or mode.startswith(("I", "F")):  # I, I;16 and its byte orders, F
+        # Pillow would clip such values, or drop their low bits, and leave a white image or a black one.
         raise ValueError("the image has more than 8 bits a pixel; convert it to 8 bits, with the window that you want")
     return upright
 

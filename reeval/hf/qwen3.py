@@ -4,9 +4,10 @@ Letters of the layouts: V vocabulary, D model, F hidden, N query heads, K key he
 """
 
 from collections.abc import Mapping
+from reprlib import repr as short
 from typing import Any
 
-from reeval.hf.fields import LARGEST, MOST_LAYERS, Fields
+from reeval.hf.fields import Fields
 from reeval.hf.layout import Entry
 from reeval.models.qwen3 import Qwen3Config
 
@@ -68,20 +69,17 @@ def read_config(raw: Mapping[str, Any]) -> Qwen3Config:
     fields = Fields(raw)
     if raw.get("num_key_value_heads", 0) is None:
         fields.raw = {**raw, "num_key_value_heads": raw.get("num_attention_heads")}
-    sizes = {
-        ours: fields.size(name, _SIZE_DEFAULTS.get(name), most=MOST_LAYERS if ours == "num_layers" else LARGEST)
-        for name, ours in _SIZES.items()
-    }
+    sizes = fields.sizes(_SIZES, _SIZE_DEFAULTS)
     # transformers 4 writes `rope_theta` and `rope_scaling`; transformers 5 puts both in `rope_parameters`.
     rope = fields.within_object("rope_scaling" if raw.get("rope_scaling") else "rope_parameters").raw
     theta = fields.number("rope_theta", 10000.0)
     if "rope_theta" in rope:
         theta = Fields(rope, "rope_parameters.", fields.problems).number("rope_theta", 10000.0)
     norm_eps = fields.number("rms_norm_eps", 1e-6)
-    fields.refuse(
-        sizes["num_heads"] % sizes["num_kv_heads"], "num_attention_heads is no multiple of num_key_value_heads"
-    )
-    fields.refuse(sizes["head_dim"] % 2, "head_dim is odd")
+    if not fields.problems:
+        fields.refuse(sizes["head_dim"] % 2, "head_dim is odd")
+        odd = sizes["num_heads"] % sizes["num_kv_heads"]
+        fields.refuse(odd, "num_attention_heads is no multiple of num_key_value_heads")
     fields.problems += _unsupported(raw, rope)
     fields.check()
     return Qwen3Config(**sizes, rope_theta=theta, norm_eps=norm_eps, tied=bool(raw.get("tie_word_embeddings", False)))
@@ -107,11 +105,11 @@ def _unsupported(raw: Mapping[str, Any], rope: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
-        found.append(f"rope scaling of type {kind!r} is not supported")
+        found.append(f"rope scaling of type {short(kind)} is not supported")
     if rope.get("partial_rotary_factor", raw.get("partial_rotary_factor", 1.0)) not in (None, 1.0):
         found.append("partial_rotary_factor other than 1 is not supported")
     if (act := raw.get("hidden_act", "silu")) != "silu":
-        found.append(f"hidden_act {act!r} is not supported, only 'silu'")
+        found.append(f"hidden_act {short(act)} is not supported, only 'silu'")
     if raw.get("attention_bias"):
         found.append("attention_bias is not supported")
     windowed = raw.get("use_sliding_window") and raw.get("sliding_window", 4096) is not None

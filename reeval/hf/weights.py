@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -176,9 +177,16 @@ def _index(directory: Path) -> dict[str, str] | None:
         raise ValueError(f"{file}: not an index of safetensors files (no weight_map); fetch it again") from None
     for name in weight_map.values():
         # A name with a directory in it could point anywhere on this machine.
-        if name != os.path.basename(name) or not name.endswith(".safetensors") or not name.isprintable():
-            raise ValueError(f"{file}: names {name!r}, which is no safetensors file of this directory; refused")
+        if name != os.path.basename(name) or not name.endswith(".safetensors") or not _plain(name):
+            raise ValueError(f"{file}: names {short(name)}, which is no safetensors file of this directory; refused")
+    if odd := [name for name in weight_map if not _plain(name)]:
+        raise ValueError(f"{file}: a tensor is named {short(odd[0])}; refused")
     return weight_map
+
+
+def _plain(name: str) -> bool:
+    """Whether it can be the name of a file, and stand in a message."""
+    return name.isprintable() and len(name.encode()) <= 255
 
 
 def _files(directory: Path, index: Mapping[str, str] | None) -> Iterable[Path]:
@@ -214,8 +222,8 @@ def _headers(file: Path) -> dict[str, Tensor]:
             for name in opened.offset_keys():
                 part = opened.get_slice(name)
                 dtype = part.get_dtype()
-                if not name.isprintable():
-                    raise ValueError(f"{file}: a tensor is named {name!r}; refused")
+                if not _plain(name):
+                    raise ValueError(f"{file}: a tensor is named {short(name)}; refused")
                 if dtype not in DTYPES:
                     raise ValueError(f"{file}: {name} is {dtype}; only {', '.join(DTYPES)} are supported")
                 found[name] = Tensor(file, tuple(part.get_shape()), DTYPES[dtype])

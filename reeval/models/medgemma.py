@@ -37,7 +37,7 @@ class Projector(nnx.Module):
 
     def __init__(self, c: MedGemmaConfig, *, dtype: Any, rngs: nnx.Rngs):
         self.grid, self.side = c.vision.grid, math.isqrt(c.tokens_per_image)
-        assert self.side**2 == c.tokens_per_image and self.grid % self.side == 0
+        assert self.side**2 == c.tokens_per_image and self.grid // (self.grid // self.side) == self.side
         E, norm_eps = c.vision.d_model, c.vision.norm_eps
         self.norm = Norm(E, axis="embed_norm", eps=norm_eps, dtype=dtype, stack=None, rngs=rngs)
         # Not an `Einsum`: those get adapters.
@@ -47,7 +47,9 @@ class Projector(nnx.Module):
         """[B, patches, E] -> [B, P, D]."""
         B, _, E = x.shape
         step = self.grid // self.side
-        squares = x.reshape(B, self.side, step, self.side, step, E)
+        # What does not fill a square, at the right and at the bottom, is left out.
+        whole = x.reshape(B, self.grid, self.grid, E)[:, : self.side * step, : self.side * step]
+        squares = whole.reshape(B, self.side, step, self.side, step, E)
         pooled = jnp.mean(squares, axis=(2, 4), dtype=jnp.float32).astype(x.dtype)
         return jnp.einsum("BPE,ED->BPD", self.norm(pooled.reshape(B, self.side**2, E)), self.w[...].astype(x.dtype))
 

@@ -177,6 +177,24 @@ def test_the_index_names_tensors_that_no_file_has(tmp_path):
     refused(tmp_path, "model.extra is not in model-00001-of-00002.safetensors as it says; fetch both again")
 
 
+def test_names_in_the_index_that_no_file_or_line_can_hold(tmp_path):
+    random_qwen3.checkpoint(tmp_path, SHAPE, files=2)
+    rewrite_index(tmp_path, lambda held: held.update({"evil\nkey\x1b[31m": "model-00001-of-00002.safetensors"}))
+    assert "\x1b" not in refused(tmp_path, r"a tensor is named 'evil\\nkey")
+    rewrite_index(tmp_path, lambda held: held.pop("evil\nkey\x1b[31m"))
+    rewrite_index(tmp_path, lambda held: held.update({"lm_head.weight": "a" * 5000 + ".safetensors"}))
+    assert len(refused(tmp_path, "which is no safetensors file of this directory; refused")) < 1000
+
+
+@pytest.mark.parametrize("out", ["a" * 300, "file/out", "a" * 300 + "/out"])
+def test_where_no_directory_can_be_made(tmp_path, out):
+    base = random_qwen3.checkpoint(tmp_path / "base", SHAPE)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="give another") as caught:
+        hf.save_merged(tmp_path / out, base)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
 def test_a_file_with_a_tensor_too_many_and_one_that_the_index_does_not_name(tmp_path):
     random_qwen3.checkpoint(tmp_path, SHAPE, files=2)
     save_file({"model.extra": np.zeros(1, np.float32)}, tmp_path / "model-00003-of-00003.safetensors")

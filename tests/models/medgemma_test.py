@@ -231,6 +231,20 @@ def test_rows_of_a_batch_do_not_matter_to_each_other(small):
     assert relative(forward(ids[:1]), together[:1]) < TOLERANCE, "a row without images is text alone"
 
 
+def test_patches_that_fill_no_square_are_left_out_as_in_transformers(tmp_path):
+    """A grid of five, averaged to two by two."""
+    pytest.importorskip("torch")
+    import torch
+
+    raw = SHAPES[SMALL] | {"mm_tokens_per_image": 4}
+    raw["vision_config"] = raw["vision_config"] | {"image_size": 20, "patch_size": 4}
+    directory = random_gemma3.write(tmp_path, raw, tensors(raw))
+    ids, images = with_images(raw, [2, 1], LENGTH), pixels(raw, 2, 2)
+    with torch.no_grad():
+        reference = transformers_model(directory, "float32")(**their_inputs(raw, ids, images)).logits.numpy()
+    assert relative(jitted(hf.load_model(directory))(ids, images=images), reference) < TOLERANCE
+
+
 def test_an_image_token_may_lie_outside_the_vocabulary(tmp_path):
     """As transformers allows; its embedding is not used."""
     raw, held = SHAPES[SMALL], tensors(SHAPES[SMALL])
