@@ -127,18 +127,21 @@ def lora_config(config: ConfigDict) -> lora.LoRAConfig:
     return lora.LoRAConfig(**config.lora)
 
 
-def sees_images(config: ConfigDict, pairs: Sequence[Pair]) -> bool:
-    """Whether a config's judge is given an image with any of the pairs.
+def wants_images(config: ConfigDict) -> bool:
+    """Whether a config's judge is given images where there are any.
 
     Raises:
         ValueError: if the config asks for images and its model cannot see.
     """
-    if not config.data.images:
-        return False
     directory = base_directory(config)
-    if not isinstance(hf.load_config(directory), MedGemmaConfig):
+    if config.data.images and not isinstance(hf.load_config(directory), MedGemmaConfig):
         raise ValueError(f"config.data.images=True, but {directory} has no vision tower; set it to False")
-    images = any(pair.image is not None for pair in pairs)
+    return config.data.images
+
+
+def sees_images(config: ConfigDict, pairs: Sequence[Pair]) -> bool:
+    """Whether a config's judge is given an image with any of the pairs; raises as `wants_images` does."""
+    images = wants_images(config) and any(pair.image is not None for pair in pairs)
     if images:
         _conversation(config, True)  # what is wrong with it shows before all images are read
     return images

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from reeval import hf, lora, sharding
 from reeval.models import port_of, without_images
-from reeval.run import base_directory, lora_config
+from reeval.run import base_directory, lora_config, wants_images
 from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
 # A conversation with an image has the image's 256 tokens and the instructions' and reports' several hundreds.
@@ -43,7 +43,8 @@ def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
 
     With `config.data.images` rows are full of conversations with images.
     """
-    model: Any = abstract_judge(config, images=config.data.images)
+    images = wants_images(config)
+    model: Any = abstract_judge(config, images=images)
     parts, adapter, base = lora.take_apart(model)
     tx, schedule = optimizer_of(config)
     placed = {
@@ -59,7 +60,7 @@ def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
         name: jax.ShapeDtypeStruct(rows, "float32" if name == "weights" else "int32", sharding=split)
         for name in ("tokens", "targets", "weights", "segments", "positions")
     }
-    if config.data.images:
+    if images:
         vision = model.config.vision
         each = (max(1, rows[-1] // _IMAGE_EVERY), vision.channels, vision.image_size, vision.image_size)
         split = sharding.batch_sharding(mesh, 2 + len(each), leading=1)

@@ -71,3 +71,10 @@ def test_the_training_step_lowers_from_shapes(mesh: tuple[int, int, int], images
     assert held == 3 * sum(x.size * 4 for x in state.adapter.values()) + 3 * 4
     # One loop over the layers each way, not 36 copies of them: the program stays short.
     assert len(lowered.as_text()) < 1_000_000
+
+
+@pytest.mark.parametrize("name", ["qwen3_8b"])
+def test_images_are_not_planned_for_a_model_that_does_not_see(config: ConfigDict) -> None:
+    config.data.images = True
+    with pytest.raises(ValueError, match="has no vision tower; set it to False"):
+        lower_step(config, sharding.single_device_mesh())
