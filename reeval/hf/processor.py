@@ -104,7 +104,7 @@ def _try(directory: Path, processor: Processor) -> None:
     Image.new("RGB", (2, 3), "grey").save(blank, "PNG")
     with np.errstate(all="ignore"):
         try:
-            usable = np.isfinite(processor.pixels(blank)).all()
+            usable = bool(np.isfinite(processor.pixels(blank)).all())
         except Exception:  # whatever transformers raises for a field that it does not like
             usable = False
     if not usable:
