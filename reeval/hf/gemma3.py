@@ -227,6 +227,20 @@ def _read_ropes(fields: Fields) -> tuple[Rope, Rope]:
     return ropes[0], ropes[1]
 
 
+def _write_ropes(local_rope: Rope, global_rope: Rope) -> dict[str, Any]:
+    def scaling(rope: Rope) -> dict[str, Any]:
+        return {"rope_type": "linear", "factor": rope.factor} if rope.factor != 1.0 else {"rope_type": "default"}
+
+    if local_rope.factor != 1.0:  # which transformers 4 has no field for
+        ropes = {_LOCAL: local_rope, _GLOBAL: global_rope}
+        return {"rope_parameters": {kind: {"rope_theta": rope.theta} | scaling(rope) for kind, rope in ropes.items()}}
+    return {
+        "rope_theta": global_rope.theta,
+        "rope_local_base_freq": local_rope.theta,
+        "rope_scaling": scaling(global_rope) if global_rope.factor != 1.0 else None,
+    }
+
+
 def _read_vision(fields: Fields) -> SiglipConfig:
     raw = fields.raw
     kind, act = raw.get("model_type", "siglip_vision_model"), raw.get("hidden_act", _GELU)
@@ -244,10 +258,7 @@ def _read_vision(fields: Fields) -> SiglipConfig:
 
 
 def write_config(config: Gemma3Config) -> dict[str, Any]:
-    """The config.json of a model made here, in the spelling that transformers 4 and 5 both read."""
-    local_rope, global_rope = config.local_rope, config.global_rope
-    assert local_rope.factor == 1.0, "transformers 4 has no field for it"
-    scaling = None if global_rope.factor == 1.0 else {"rope_type": "linear", "factor": global_rope.factor}
+    """The config.json of a model made here, in the spelling that transformers 4 and 5 both read, if there is one."""
     windows = {window for window in config.windows if window is not None}
     scalar = config.query_scale**-2
     text = {
@@ -256,9 +267,7 @@ def write_config(config: Gemma3Config) -> dict[str, Any]:
         **{name: getattr(config, ours) for name, ours in _TEXT.items()},
         "hidden_activation": _GELU,
         "rms_norm_eps": config.norm_eps,
-        "rope_theta": global_rope.theta,
-        "rope_local_base_freq": local_rope.theta,
-        "rope_scaling": scaling,
+        **_write_ropes(config.local_rope, config.global_rope),
         "query_pre_attn_scalar": round(scalar) if math.isclose(scalar, round(scalar), rel_tol=1e-9) else scalar,
         "sliding_window": min(windows, default=4096),
         "layer_types": [_GLOBAL if window is None else _LOCAL for window in config.windows],

@@ -221,6 +221,11 @@ def test_a_written_config_reads_back_and_transformers_understands_it(tmp_path, s
     assert gemma3.read_config(gemma3.write_config(dataclasses.replace(config, tied=not config.tied))) != config
 
 
+def test_a_factor_of_the_local_rope_is_written_too(tmp_path):
+    config = dataclasses.replace(gemma3.read_config(SHAPES["text-ratio1-v4"]), local_rope=gemma3.Rope(1e4, 2.0))
+    assert agrees(tmp_path, json.loads(json.dumps(gemma3.write_config(config)))) == config
+
+
 @pytest.mark.parametrize("shape", MULTIMODAL)
 def test_the_decoder_of_a_whole_config_is_that_of_its_text_config(shape):
     from reeval.models import without_images
