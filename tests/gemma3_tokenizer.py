@@ -8,6 +8,7 @@ text (`<b>`, runs of line breaks).
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AddedToken, GemmaTokenizer
@@ -89,3 +90,21 @@ def write(directory: Path, *, image_size: int = 28, tokens_per_image: int = 4) -
     processor = {"processor_class": "Gemma3Processor", "image_seq_length": tokens_per_image}
     (directory / "processor_config.json").write_text(json.dumps(processor, indent=2))
     return tokenizer
+
+
+def config(
+    tokenizer: Any, text: dict[str, Any], vision: dict[str, Any], tokens_per_image: int, *, version: str
+) -> dict[str, Any]:
+    """The config.json of a multimodal model with this tokenizer, as this version of transformers calls itself."""
+    return {
+        "architectures": ["Gemma3ForConditionalGeneration"],
+        "model_type": "gemma3",
+        "transformers_version": version,
+        "boi_token_index": tokenizer.boi_token_id,
+        "eoi_token_index": tokenizer.eoi_token_id,
+        "image_token_index": tokenizer.image_token_id,
+        "eos_token_id": [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")],
+        "mm_tokens_per_image": tokens_per_image,
+        "text_config": {"vocab_size": len(tokenizer)} | text,
+        "vision_config": vision,
+    }

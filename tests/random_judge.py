@@ -86,18 +86,7 @@ def _write_qwen3(directory: Path, shape: dict[str, int], noise: np.random.Genera
 
 def _write_gemma3(directory: Path, shape: dict[str, int], noise: np.random.Generator) -> None:
     tokenizer = gemma3_tokenizer.write(directory, image_size=_IMAGE_SIZE, tokens_per_image=_TOKENS_PER_IMAGE)
-    config = {
-        "architectures": ["Gemma3ForConditionalGeneration"],
-        "model_type": "gemma3",
-        "transformers_version": "4.50.0",
-        "boi_token_index": tokenizer.boi_token_id,
-        "eoi_token_index": tokenizer.eoi_token_id,
-        "image_token_index": tokenizer.image_token_id,
-        "eos_token_id": [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")],
-        "mm_tokens_per_image": _TOKENS_PER_IMAGE,
-        "text_config": _TEXT | {"vocab_size": len(tokenizer)} | shape,
-        "vision_config": _VISION,
-    }
+    config = gemma3_tokenizer.config(tokenizer, _TEXT | shape, _VISION, _TOKENS_PER_IMAGE, version="4.50.0")
     held = random_gemma3.tensors(config)
     # As dull as the other family's at first, so that training has something to do; norms are about 1 + w here.
     dull = {name: noise.normal(size=t.shape) * 0.05 for name, t in held.items() if name.startswith("language_model.")}

@@ -49,18 +49,7 @@ _VISION = {
 def write_judge(directory: Path, *, seed: int = 0, **text: Any) -> Path:
     """A directory of the whole model that hf.load_model, load_tokenizer and load_processor read."""
     tokenizer = gemma3_tokenizer.write(directory, image_size=SIDE, tokens_per_image=TOKENS)
-    raw = {
-        "architectures": ["Gemma3ForConditionalGeneration"],
-        "model_type": "gemma3",
-        "transformers_version": "5.23.0",
-        "boi_token_index": tokenizer.boi_token_id,
-        "eoi_token_index": tokenizer.eoi_token_id,
-        "image_token_index": tokenizer.image_token_id,
-        "eos_token_id": [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")],
-        "mm_tokens_per_image": TOKENS,
-        "text_config": _TEXT | {"vocab_size": len(tokenizer)} | text,
-        "vision_config": _VISION,
-    }
+    raw = gemma3_tokenizer.config(tokenizer, _TEXT | text, _VISION, TOKENS, version="5.23.0")
     return random_gemma3.write(directory, raw, random_gemma3.tensors(raw, seed=seed))
 
 

@@ -4,6 +4,7 @@ A port adds its layer, its embedding, and how far each layer sees. Shape letters
 D model, F hidden, N query heads, K key heads, H head size, V vocabulary, L layers.
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -116,9 +117,9 @@ class Decoder(nnx.Module):
         if not c.tied:
             self.head = Einsum("BTD,DV->BTV", (c.d_model, c.vocab_size), ("embed", "vocab"), dtype=dtype, rngs=rngs)
 
+    @abc.abstractmethod
     def reach(self) -> Reach:
         """Of all layers, stacked. A port says it."""
-        raise NotImplementedError
 
     def inputs(self, tokens_BT: jax.Array, images: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
         """What enters the first layer, [B, T, D], and which image each token belongs to (None: there are none)."""
