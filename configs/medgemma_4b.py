@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "model": {"path": "checkpoints/medgemma-4b-it", "dtype": "bfloat16"},
-            "prompt": "clinical-1",
+            "prompt": "clinical-2",
             # (data, fsdp, tensor); -1 takes all devices that are left.
             "mesh": (1, -1, 1),
             "lora": {

@@ -36,7 +36,8 @@ class Prompt:
 _REPORTS = "Reference report:\n{reference}\n\nCandidate report:\n{candidate}"
 
 _CLINICAL = f"""You compare a candidate chest X-ray report with the reference report of the same study.
-List every difference in content or wording of the candidate, in the order of the candidate, omissions last.
+List every difference in content, in the order of the candidate, omissions last. Other words, another order or \
+another layout for the same content are no difference.
 
 Each difference has a type:
 - omission: the reference says it, the candidate does not.
@@ -50,8 +51,8 @@ Quote the words concerned from each report, or "" where a report has none.
 
 _SEVERITY = """significant: likely to affect treatment, management or outcome, such as a wrong side, a lost or \
 invented urgent or actionable finding, a change of urgency, a lesion measured beyond the usual variation.
-insignificant: no effect on the patient, such as synonyms, order of sentences, neighbouring sites, small against \
-tiny, likely against probable, normal statements left out."""
+insignificant: no effect on the patient, such as neighbouring sites, small against tiny, likely against probable, \
+normal statements left out, typos."""
 
 _CLINICAL_ONE = f"""{_CLINICAL}Judge how much each difference matters:
 {_SEVERITY}
@@ -76,7 +77,7 @@ PROMPTS: Mapping[str, Prompt] = {
     prompt.version: prompt
     for prompt in (
         Prompt(
-            version="clinical-1",
+            version="clinical-2",
             system=None,
             instructions={"one_pass": f"{_CLINICAL_ONE}\n", "two_pass": f"{_CLINICAL_TWO}\n"},
             image="The image of the study that both reports describe:",

@@ -15,11 +15,19 @@ SEVERITIES = ("significant", "insignificant")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """When an error of this cell matters. `source` is a key of `SOURCES`."""
+    """When an error of its cell matters.
 
+    Args:
+        id: unique in its cell; `RULES` has it as `aspect.type.id`.
+        source: a key of `SOURCES`.
+        unsafe: why no such error is synthesised; empty where one is.
+    """
+
+    id: str
     severity: str
     when: str
     source: str
+    unsafe: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,4 +54,8 @@ CELLS: Mapping[tuple[str, str], Cell] = {
     )
     for aspect, entry in _DATA["aspects"].items()
     for kind in TYPES
+}
+# By its full name, such as "laterality.inaccuracy.wrong-side": the cell it belongs to, and the rule.
+RULES: Mapping[str, tuple[Cell, Rule]] = {
+    f"{cell.aspect}.{cell.type}.{rule.id}": (cell, rule) for cell in CELLS.values() for rule in cell.rules
 }

@@ -149,7 +149,7 @@ def test_a_command_that_is_not_one(argv: list[str], says: str, given: Path, caps
         ("mesh=(-1,3,1)", "mesh (-1, 3, 1)"),
         ("mesh=all", "config.mesh"),
         ("model.dtype=int8", "config.model.dtype='int8' is not one of float32, bfloat16, float16"),
-        ("prompt=compact-9", "prompt version 'compact-9' is unknown; there are clinical-1, compact-1"),
+        ("prompt=compact-9", "prompt version 'compact-9' is unknown; there are clinical-2, compact-1"),
         ("model.path=GIVEN/nowhere", "nowhere: not a directory"),
         ("model.path=GIVEN/a file", "a file: not a directory"),
         ("model.path=GIVEN/no config", "no config: no config.json"),

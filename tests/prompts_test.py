@@ -13,15 +13,15 @@ PAIR = Pair("p", "r", "Small left effusion.", "No effusion.")
 # Of every message of a published version, rendered for PAIR. Made by `digest` below, printed by this test's own
 # failure, when the version was published. A published prompt never changes: a better one gets a name of its own.
 GOLDEN = {
-    ("clinical-1", "one_pass"): "d5bccac75ac8af77",
-    ("clinical-1", "two_pass"): "5dbada7884ef2c7a",
+    ("clinical-2", "one_pass"): "3df6555de4bdb9bd",
+    ("clinical-2", "two_pass"): "2c4c97b488530f63",
     ("compact-1", "one_pass"): "bc757d8b6ea278a1",
     ("compact-1", "two_pass"): "e8768ef79fec8a9b",
 }
 # The same for a judge that is given the study's image.
 GOLDEN_WITH_IMAGE = {
-    ("clinical-1", "one_pass"): "0515ed5ba10d9a38",
-    ("clinical-1", "two_pass"): "e0d739f892b6fcea",
+    ("clinical-2", "one_pass"): "b73b51d7234a13c7",
+    ("clinical-2", "two_pass"): "32f2215c9b8c0691",
     ("compact-1", "one_pass"): "8fad8e38c141b23c",
     ("compact-1", "two_pass"): "c04d253c8d6d2bbc",
 }
@@ -82,7 +82,7 @@ def test_the_clinical_prompt_teaches_the_format_that_the_parser_reads() -> None:
         ("one_pass", verdicts.render(Verdict((error,)))),
         ("two_pass", verdicts.render_spans(Verdict((error,)))),
     ):
-        content = prompts.first_messages("clinical-1", mode, PAIR)[-1]["content"]
+        content = prompts.first_messages("clinical-2", mode, PAIR)[-1]["content"]
         (line,) = [line for line in content.splitlines() if line.startswith("type | aspect")]
         filled = line.replace("type", error.type).replace("aspect", error.aspect)
         filled = filled.replace("words of the reference", "right").replace("words of the candidate", "left")
@@ -108,5 +108,5 @@ def test_gold_answers() -> None:
 
 
 def test_an_unknown_version_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"prompt version 'clinical-9' is unknown; there are clinical-1, compact-1"):
+    with pytest.raises(ValueError, match=r"prompt version 'clinical-9' is unknown; there are clinical-2, compact-1"):
         prompts.prompt("clinical-9")

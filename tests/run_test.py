@@ -53,7 +53,7 @@ def test_a_claim_records_what_decides_the_run(config: ConfigDict, tmp_path: Path
         ("lora.rank", 3),
         ("data.severity_weight", 2.0),
         ("model.path", "elsewhere"),
-        ("prompt", "clinical-1"),
+        ("prompt", "clinical-2"),
     ],
 )
 def test_another_run_is_refused_by_the_name_of_the_field(
@@ -92,7 +92,7 @@ def test_a_run_without_a_checkpoint_gives_way(config: ConfigDict, tmp_path: Path
 def test_judging_asks_for_the_judge_that_was_trained(config: ConfigDict, tmp_path: Path) -> None:
     begun(config, tmp_path / "work")
     Run(changed(config, **{"train.steps": 9, "data.train": "gone"}), tmp_path / "work").check_judge()
-    for field, value in (("lora.alpha", 1.0), ("model.dtype", "bfloat16"), ("prompt", "clinical-1")):
+    for field, value in (("lora.alpha", 1.0), ("model.dtype", "bfloat16"), ("prompt", "clinical-2")):
         with pytest.raises(ValueError, match=rf"config\.{field}="):
             Run(changed(config, **{field: value}), tmp_path / "work").check_judge()
 

@@ -21,6 +21,7 @@ def test_every_cell_says_what_it_is_and_when_it_matters(cell):
     assert {rule.severity for rule in cell.rules} == set(taxonomy.SEVERITIES)
     whens = [rule.when for rule in cell.rules]
     assert all(whens) and len(set(whens)) == len(whens)
+    assert len({rule.id for rule in cell.rules}) == len(cell.rules)
     assert all(rule.source in taxonomy.SOURCES for rule in cell.rules)
 
 

@@ -51,9 +51,9 @@ def conversation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     if request.param == "qwen3":
         if not (REAL / "tokenizer.json").is_file():
             pytest.skip("the real tokenizer is not here; REEVAL_QWEN3_TOKENIZER names a directory that has it")
-        return Conversation(hf.load_tokenizer(REAL), "clinical-1")
+        return Conversation(hf.load_tokenizer(REAL), "clinical-2")
     if request.param == "gemma3":
-        return Conversation(hf.load_tokenizer(seeing_judge.write_judge(tmp_path_factory.mktemp("judge"))), "clinical-1")
+        return Conversation(hf.load_tokenizer(seeing_judge.write_judge(tmp_path_factory.mktemp("judge"))), "clinical-2")
     tokenizer = hf.load_tokenizer(random_judge.write_judge(tmp_path_factory.mktemp("judge")))
     if request.param != "plain":
         tokenizer.chat_template = QWEN3_TEMPLATE

@@ -50,7 +50,7 @@ def test_table():
 def test_statements():
     text = card(
         training={"learning rate": 1e-4},
-        prompt_version="clinical-1",
+        prompt_version="clinical-2",
         format_version="1",
         rows=ROWS,
         adapter=True,
@@ -59,7 +59,7 @@ def test_statements():
     assert "chest X-rays" in text
     assert "For research only" in text
     assert "- learning rate: 0.0001\n" in text
-    assert "- prompt version: clinical-1\n" in text
+    assert "- prompt version: clinical-2\n" in text
     assert "- verdict format version: 1\n" in text
     assert "demonstration" not in text
     assert "demonstration of the pipeline" in card(demonstration=True)
