@@ -1,0 +1,222 @@
+"""Edits of a report: replacements at offsets of the reference, with the rule that says what kind of error they make.
+
+Whoever makes an edit says where it changes the text and which words of the reference its error concerns; the words of
+the candidate follow from the changes. Nothing here looks at meaning.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from reeval import taxonomy
+from reeval.synth.document import Document, Sentence
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """text[start:end] becomes `new`; start == end inserts."""
+
+    start: int
+    end: int
+    new: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edit:
+    """One error that a candidate could have.
+
+    rule: a key of `taxonomy.RULES`, which gives type, aspect and severity.
+    changes: all places that it changes, sorted and disjoint: every mention of what it touches.
+    span: the words of the reference that its error concerns, as offsets; (a, a) where the reference has none. What
+        the candidate has there is the candidate's span: text within the changes between a and b, the rest as it is.
+    topics: concepts that it speaks of; two edits of one candidate share none.
+    """
+
+    rule: str
+    changes: tuple[Change, ...]
+    span: tuple[int, int]
+    topics: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        assert self.rule in taxonomy.RULES, self.rule
+        assert self.changes and all(a.end <= b.start for a, b in zip(self.changes, self.changes[1:], strict=False)), (
+            self
+        )
+        low, high = self.span
+        assert low <= high and any(low <= c.start and c.end <= high for c in self.changes), "no change within the span"
+
+    @property
+    def type(self) -> str:
+        return taxonomy.RULES[self.rule][0].type
+
+    @property
+    def aspect(self) -> str:
+        return taxonomy.RULES[self.rule][0].aspect
+
+    @property
+    def severity(self) -> str:
+        return taxonomy.RULES[self.rule][1].severity
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Variation:
+    """A change of words that keeps the content: `kind` names it ("synonym", "merge", "heading" ...)."""
+
+    kind: str
+    changes: tuple[Change, ...]
+
+
+def fitted(document: Document, at: int, new: str) -> str:
+    """`new` written as the report is at this place: in capitals in a report of capitals, with a capital first letter
+    where a sentence begins."""
+    if document.capitals:
+        return new.upper()
+    if new and any(sentence.start == at for sentence in document.sentences) and document.text[at : at + 1].isupper():
+        return new[0].upper() + new[1:]
+    return new
+
+
+def replaced(document: Document, start: int, end: int, new: str) -> Change:
+    """The words of a place replaced, written as the report is. Removing the first words of a sentence gives the next
+    word its capital."""
+    return Change(start, end, fitted(document, start, new))
+
+
+def dropped_words(document: Document, start: int, end: int) -> Change:
+    """A word or phrase within a sentence removed with the white space that parted it; the next word becomes the
+    sentence's first where it was."""
+    text = document.text
+    while end < len(text) and text[end] in " \t":
+        end += 1
+    first = any(sentence.start == start for sentence in document.sentences)
+    if first and end < len(text) and text[start].isupper() and text[end].islower():
+        return Change(start, end + 1, text[end].upper())
+    if end < len(text) and text[end] in ".,;:" and start and text[start - 1] in " \t":
+        start -= 1
+        while end > start and text[end - 1] in " \t":
+            end -= 1
+    return Change(start, end, "")
+
+
+def dropped_sentence(document: Document, index: int) -> tuple[Change, ...] | None:
+    """A sentence removed with its white space; a list's later numbers move up. None where nothing of its section
+    would be left, or where its heading would stand alone."""
+    sentences = document.sentences
+    sentence = sentences[index]
+    same = [i for i, other in enumerate(sentences) if other.section == sentence.section]
+    if len(same) == 1:
+        return None
+    line = _line(document, index)
+    if sentence.item and len(line) > 1:
+        return None  # the rest of the item would take its number, and nobody its place
+    following = sentences[index + 1] if index + 1 < len(sentences) else None
+    if sentence.item:
+        start = _mark(document, index)
+        end = (
+            _mark(document, index + 1)
+            if following and following.item and following.section == sentence.section
+            else None
+        )
+        if end is None:  # the last item: the break before it goes
+            if index == 0 or sentences[index - 1].section != sentence.section:
+                return None
+            start, end = sentences[index - 1].end, sentence.end
+        changes = [Change(start, end, "")]
+        number = _number(document, index)
+        for later in range(index + 1, len(sentences)):
+            found = _number(document, later)
+            if found and number and sentences[later].section == sentence.section and sentences[later].item:
+                changes.append(Change(found[0], found[1], str(int(document.text[found[0] : found[1]]) - 1)))
+        return tuple(changes)
+    if following and following.section == sentence.section and not following.item:
+        return (Change(sentence.start, following.start, ""),)
+    if index and sentences[index - 1].section == sentence.section:
+        return (Change(sentences[index - 1].end, sentence.end, ""),)
+    return None
+
+
+def replaced_sentence(document: Document, index: int, new: str) -> tuple[Change, ...]:
+    """A sentence replaced by another; the full stop is `new`'s own, and missing where the report's is."""
+    sentence = document.sentences[index]
+    old = document.of(sentence)
+    if not old.endswith((".", "!", "?")):
+        new = new.rstrip(".")
+    if document.capitals:
+        new = new.upper()
+    return (Change(sentence.start, sentence.end, new),)
+
+
+def added_sentence(document: Document, after: int, new: str) -> tuple[Change, ...]:
+    """A sentence added behind sentence `after`: in prose after a space, in a list as the next item."""
+    sentence = document.sentences[after]
+    if document.capitals:
+        new = new.upper()
+    text = document.text
+    stop = "" if text[sentence.end - 1] in ".!?:;" else "."
+    if not sentence.item:
+        return (Change(sentence.end, sentence.end, f"{stop} {new}"),)
+    mark = text[_mark(document, after) : sentence.start]
+    number = _number(document, after)
+    changes = []
+    if number:
+        mark = mark.replace(text[number[0] : number[1]], str(int(text[number[0] : number[1]]) + 1), 1)
+        for later in range(after + 1, len(document.sentences)):
+            found = _number(document, later)
+            if found and document.sentences[later].section == sentence.section:
+                changes.append(Change(found[0], found[1], str(int(text[found[0] : found[1]]) + 1)))
+    if ":" in mark or (not number and not re.match(r"\s*[-*•]", mark)):
+        return (Change(sentence.end, sentence.end, f"{stop} {new}"),)  # an organ's line
+    before = text[: _mark(document, after)]
+    parted = (
+        "\n" if before.endswith("\n") or not before.strip() and "\n" in text[sentence.end : sentence.end + 2] else None
+    )
+    if parted is None:
+        parted = "\n" if before.endswith("\n") else " "
+    return (
+        Change(sentence.end, sentence.end, f"{'' if stop == '.' and parted == chr(10) else stop}{parted}{mark}{new}"),
+        *changes,
+    )
+
+
+def _line(document: Document, index: int) -> list[int]:
+    """The sentences of the list item that sentence `index` begins."""
+    line = [index]
+    for later in range(index + 1, len(document.sentences)):
+        other = document.sentences[later]
+        if other.item or other.section != document.sentences[index].section:
+            break
+        line.append(later)
+    return line
+
+
+def _mark(document: Document, index: int) -> int:
+    """Where the bullet, number or heading of a list item begins."""
+    start = document.sentences[index].start
+    before = document.text[max(0, start - 80) : start]
+    match = re.search(r"(?:[-*•]|\(?\d{1,2}[.)])?[ \t]*(?:[A-Z][A-Za-z /&,]{0,60}:)?\s*$", before)
+    return start - (len(match[0].lstrip()) if match else 0)
+
+
+def _number(document: Document, index: int) -> tuple[int, int] | None:
+    """Where the number of a list item stands; None without one."""
+    sentence = document.sentences[index]
+    if not sentence.item:
+        return None
+    start = max(0, sentence.start - 8)
+    match = re.search(r"(?:^|\s)\(?(\d{1,2})[.)]\s*$", document.text[start : sentence.start])
+    return (start + match.start(1), start + match.end(1)) if match else None
+
+
+def sentence_of(document: Document, offset: int) -> Sentence | None:
+    index = document.index(offset)
+    return None if index is None else document.sentences[index]
+
+
+def conflict(one: Iterable[Change], other: Iterable[Change]) -> bool:
+    """Whether two sets of changes touch the same characters, or insert at the same place."""
+    return any(a.start <= b.end and b.start <= a.end and not _apart(a, b) for a in one for b in other)
+
+
+def _apart(a: Change, b: Change) -> bool:
+    # Neighbours may touch, unless one of them inserts there.
+    return (a.end == b.start or b.end == a.start) and a.start < a.end and b.start < b.end
