@@ -166,16 +166,12 @@ def added_sentence(document: Document, after: int, new: str) -> tuple[Change, ..
                 changes.append(Change(found[0], found[1], str(int(text[found[0] : found[1]]) + 1)))
     if ":" in mark or (not number and not re.match(r"\s*[-*•]", mark)):
         return (Change(sentence.end, sentence.end, f"{stop} {new}"),)  # an organ's line
-    before = text[: _mark(document, after)]
-    parted = (
-        "\n" if before.endswith("\n") or not before.strip() and "\n" in text[sentence.end : sentence.end + 2] else None
-    )
-    if parted is None:
-        parted = "\n" if before.endswith("\n") else " "
-    return (
-        Change(sentence.end, sentence.end, f"{'' if stop == '.' and parted == chr(10) else stop}{parted}{mark}{new}"),
-        *changes,
-    )
+    # As the items of this list are parted: each on a line of its own, or one behind the other.
+    before = text[: _mark(document, after)].rstrip(" \t")
+    lines = before.endswith("\n") or (not before and text[sentence.end :].lstrip(" \t").startswith("\n"))
+    if lines:
+        return (Change(sentence.end, sentence.end, f"{stop}\n{mark}{new}"), *changes)
+    return (Change(sentence.end, sentence.end, f"{stop} {mark}{new}"), *changes)
 
 
 def _line(document: Document, index: int) -> list[int]:

@@ -24,18 +24,18 @@ _BREAK = re.compile(
     r"|because|since|to suggest|to indicate|due to|secondary to|related to|given|there (?:is|are))\b|\bwith(?! no\b)\b"
 )
 _DENIED_AFTER = re.compile(
-    r"^[^.;,]{0,40}?\b(?:(?:is|are|was|were) (?:not|no longer|absent|excluded)|(?:has|have) (?:resolved|cleared|been removed)"
-    r"|(?:not|no longer) (?:seen|identified|visualized|present|appreciated)|unlikely|less likely|resolved)\b"
+    r"^[^.;,]{0,40}?\b(?:(?:is|are|was|were) (?:not|no longer|absent|excluded)"
+    r"|(?:has|have) (?:resolved|cleared|been removed)|(?:not|no longer) (?:seen|identified|visualized|present|appreciated)|unlikely|less likely|resolved)\b"
 )
 _DOUBT = re.compile(
     r"\b(?:may|might|could|can(?:not|'t)|possib\w+|probab\w+|likely|suspect\w*|suggest\w*|questionabl\w+|question"
-    r"|exclude[ds]?|rule out|versus|vs|differential|concern\w*|suspicious|favor\w*|if|whether|equivocal|presum\w+|either"
-    r"|appearance of|difficult|versus|and/or)\b"
+    r"|exclude[ds]?|rule out|versus|vs|differential|concern\w*|suspicious|favor\w*|if|whether|equivocal|presum\w+"
+    r"|either|appearance of|difficult|and/or)\b"
 )
 _READ_AS = re.compile(
-    r"\b(?:consistent with|compatible with|represent(?:s|ing)?|reflect(?:s|ing)?|indicat(?:es|ing|ive of)|due to|secondary to"
-    r"|related to|suggest(?:s|ing|ive of|ion of)?|diagnostic of|in keeping with|concerning for|suspicious for|from|caused by"
-    r"|associated with)\b"
+    r"\b(?:consistent with|compatible with|represent(?:s|ing)?|reflect(?:s|ing)?|indicat(?:es|ing|ive of)|due to"
+    r"|secondary to|related to|suggest(?:s|ing|ive of|ion of)?|diagnostic of|in keeping with|concerning for"
+    r"|suspicious for|from|caused by|associated with)\b"
 )
 _PAST = re.compile(
     r"\b(?:history of|status post|s/p|h/o|prior to|post|previously|evaluat\w+ for|assess for|removed|removal of)\b"
@@ -45,14 +45,16 @@ _MEASURE = re.compile(
 )
 _INTO_PLACE = re.compile(
     r"\s+(?:(?:is|are)\s+)?(?:(?:seen|noted|present|identified|demonstrated|visualized)\s+)?"
-    r"(?:in|of|at|within|along|involving|near|overlying|over|on|about|throughout|adjacent to)\s+(?:both\s+)?(?:the\s+)?(?=\w)"
+    r"(?:in|of|at|within|along|involving|near|overlying|over|on|about|throughout|adjacent to)\s+"
+    r"(?:both\s+)?(?:the\s+)?(?=\w)"
 )
 _INTO_CHANGE = re.compile(
     r",?\s+(?:(?:which\s+)?(?:is|are|has|have|appears?|remains?)\s+)?(?:(?:also|overall|been|again)\s+)?"
     r"(?:(?:seen|noted|present)\s+(?:and|which is|that is)\s+)?(?=\w)"
 )
 _INTO_SIZE = re.compile(
-    r",?\s+(?:(?:which|that|and)\s+)?(?:(?:measuring|measures?|of)\s+)?(?:up to\s+|approximately\s+|about\s+|roughly\s+|now\s+)*(?=\d)"
+    r",?\s+(?:(?:which|that|and)\s+)?(?:(?:measuring|measures?|of)\s+)?"
+    r"(?:up to\s+|approximately\s+|about\s+|roughly\s+|now\s+)*(?=\d)"
 )
 _BETWEEN = {"", "the", "lateral", "medial", "anterior", "posterior", "peripheral", "central", "mid", "dependent"}
 _FOLLOW_UP = re.compile(
@@ -140,8 +142,8 @@ def _of_sentence(document: Document, index: int) -> Iterator[Mention]:
         if sentence.section == "other":
             polarity = UNCLEAR
         yield Mention(
-            finding, a, b, low, high, index, polarity, meanings[0].plural, reading or finding.reading and polarity != ABSENT,
-            coordinated, clean, tuple(sorted({*slots, *after}, key=lambda s: (s.start, s.name))),
+            finding, a, b, low, high, index, polarity, meanings[0].plural,
+            reading or (finding.reading and polarity != ABSENT), coordinated, clean, tuple(sorted({*slots, *after}, key=lambda s: (s.start, s.name))),
         )  # fmt: skip
 
     for finding, pattern in terms.predicates():

@@ -48,9 +48,10 @@ def _patterns() -> tuple[tuple[str, frozenset[str], bool, re.Pattern[str]], ...]
 
 # What may stand around a statement without saying more.
 _FRAME = re.compile(
-    r"(?:specifically|otherwise|overall|currently|again|grossly|there|is|are|it|seen|identified|noted|demonstrated|present|today"
-    r"|appears?|in size|size|and|contours?|shape|configuration|appearance|silhouettes?|for size|at this time|on this (?:exam|study)"
-    r"|bilaterally|structures|limits|of the (?:thorax|chest)|the|within|normal|unremarkable|clear|stable|intact|[,.!; ])+"
+    r"(?:specifically|otherwise|overall|currently|again|grossly|there|is|are|it|seen|identified|noted|demonstrated|present"
+    r"|today|appears?|in size|size|and|contours?|shape|configuration|appearance|silhouettes?|for size|at this time"
+    r"|on this (?:exam|study)|bilaterally|structures|limits|of the (?:thorax|chest)|the|within|normal|unremarkable|clear"
+    r"|stable|intact|[,.!; ])+"
 )
 
 
