@@ -8,7 +8,9 @@ A pair file is JSON Lines, one object a line:
      "image": "images/s1.png", "metadata": {"any": "thing"}}
 
 `errors` may be absent or null (an unlabelled pair), `image`, `metadata` and an error's `explanation` too. `image` is a
-file with the study's image; a relative path starts at the pair file's directory.
+file with the study's image; a relative path starts at the pair file's directory. Where only the pair as a whole was
+graded, as in sets that count errors without saying where they stand, `"label": "significant"` or `"insignificant"`
+says so; beside `errors` it must agree with them.
 Messages about bad input name file, line and field, never report text or the path of an image: both may be protected.
 """
 
@@ -24,7 +26,7 @@ from typing import Any
 from reeval.taxonomy import ASPECTS, SEVERITIES, TYPES
 
 _ERROR_FIELDS = ("type", "aspect", "reference_span", "candidate_span", "severity", "explanation")
-_PAIR_FIELDS = ("pair_id", "reference_id", "reference", "candidate", "errors", "image", "metadata")
+_PAIR_FIELDS = ("pair_id", "reference_id", "reference", "candidate", "errors", "label", "image", "metadata")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Error:
 class Pair:
     """A reference report and a candidate, with the candidate's errors where they are known (else None).
 
+    `label` is the severity of the pair as a whole, where it was given; `significant` needs it only without errors.
     `image` is the path of the study's image, absolute as `read` gives it; None where there is none.
     """
 
@@ -61,13 +64,16 @@ class Pair:
     errors: tuple[Error, ...] | None = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     image: str | None = None
+    label: str | None = None
 
     @property
     def significant(self) -> bool:
-        """Whether at least one error is clinically significant; ValueError on an unlabelled pair."""
-        if self.errors is None:
-            raise ValueError(f"pair {self.pair_id!r} has no errors field, so its significance is unknown")
-        return any(error.significant for error in self.errors)
+        """Whether at least one error is clinically significant, or else the label; ValueError on an unlabelled pair."""
+        if self.errors is not None:
+            return any(error.significant for error in self.errors)
+        if self.label is not None:
+            return self.label == "significant"
+        raise ValueError(f"pair {self.pair_id!r} has no errors field and no label, so its significance is unknown")
 
     @property
     def identical(self) -> bool:
@@ -75,36 +81,24 @@ class Pair:
         return self.reference.split() == self.candidate.split()
 
 
-def read(path: str | Path, *, labelled: bool = False) -> list[Pair]:
+def read(path: str | Path, *, labelled: bool = False, graded: bool = False) -> list[Pair]:
     """Read and validate a pair file.
 
     Args:
         path: a JSON Lines file in the format above.
-        labelled: require `errors` on every pair (training and evaluation do).
+        labelled: require `errors` on every pair (training does).
+        graded: require `errors` or `label` on every pair (evaluation does).
     Raises:
         ValueError: one line with the file, and line, field and remedy of the first problem, and how many
             more there are.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such pair file")
     pairs: list[Pair] = []
     problems: list[tuple[int, str]] = []
-    line_of_id: dict[str, int] = {}
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                pair = _pair(line, labelled, path.parent)
-                if pair.pair_id in line_of_id:
-                    first = line_of_id[pair.pair_id]
-                    raise ValueError(f"field 'pair_id': the same id stands on line {first}; ids must differ")
-            except ValueError as error:
-                problems.append((number, str(error)))
-            else:
-                line_of_id[pair.pair_id] = number
-                pairs.append(pair)
+    for number, found in scan(path, labelled=labelled, graded=graded):
+        if isinstance(found, Pair):
+            pairs.append(found)
+        else:
+            problems.append((number, found))
     if problems:
         number, message = problems[0]
         more = ""
@@ -117,9 +111,39 @@ def read(path: str | Path, *, labelled: bool = False) -> list[Pair]:
     return pairs
 
 
+def scan(path: str | Path, *, labelled: bool = False, graded: bool = False) -> Iterator[tuple[int, Pair | str]]:
+    """Each line of a pair file that is not empty, by its number: the pair, or what is wrong with it.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such pair file")
+    line_of_id: dict[str, int] = {}
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                pair = from_json(_object(line), path.parent)
+                if labelled and pair.errors is None:
+                    raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
+                if graded and pair.errors is None and pair.label is None:
+                    raise ValueError("field 'errors': missing, and 'label' too; one of them must say what the pair is")
+                if pair.pair_id in line_of_id:
+                    first = line_of_id[pair.pair_id]
+                    raise ValueError(f"field 'pair_id': the same id stands on line {first}; ids must differ")
+            except ValueError as error:
+                yield number, str(error)
+            else:
+                line_of_id[pair.pair_id] = number
+                yield number, pair
+
+
 def write(path: str | Path, pairs: Iterable[Pair]) -> None:
-    """Write a pair file that `read` reads back to equal pairs."""
-    with Path(path).open("w", encoding="utf-8") as out:
+    """Write a pair file that `read` reads back to equal pairs. Made readable by its owner alone."""
+    with open(path, "w", encoding="utf-8", opener=_private) as out:
         for pair in pairs:
             out.write(json.dumps(to_json(pair), ensure_ascii=False) + "\n")
 
@@ -129,6 +153,8 @@ def to_json(pair: Pair) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(pair, name) for name in _PAIR_FIELDS[:4]}
     if pair.errors is not None:
         row["errors"] = [error_to_json(error) for error in pair.errors]
+    if pair.label is not None:
+        row["label"] = pair.label
     if pair.image is not None:
         row["image"] = pair.image
     if pair.metadata:
@@ -141,7 +167,36 @@ def error_to_json(error: Error) -> dict[str, str]:
     return {name: value for name, value in dataclasses.asdict(error).items() if value is not None}
 
 
-def _pair(line: bytes, labelled: bool, directory: Path) -> Pair:
+def from_json(row: Mapping[str, Any], directory: Path) -> Pair:
+    """The pair that a JSON object describes; a relative path of an image starts at `directory`.
+
+    Raises:
+        ValueError: naming the field and the remedy.
+    """
+    _reject_unknown(row, _PAIR_FIELDS, "", hint="; put other data under 'metadata'")
+    texts = {name: _text(row, name, "") for name in _PAIR_FIELDS[:4]}
+    for name, value in texts.items():
+        if not value.strip():
+            raise ValueError(f"field '{name}': empty")
+    metadata = {} if row.get("metadata") is None else row["metadata"]
+    if not isinstance(metadata, dict):
+        raise ValueError("field 'metadata': must be an object")
+    _encodable(json.dumps(metadata, ensure_ascii=False), "metadata")
+    listed = row.get("errors")
+    if listed is not None and not isinstance(listed, list):
+        raise ValueError("field 'errors': must be a list, [] if there are none")
+    errors = None if listed is None else tuple(_error(item, f"errors[{i}]", texts) for i, item in enumerate(listed))
+    label = _choice(row, "label", "", SEVERITIES) if row.get("label") is not None else None
+    if errors is not None and label is not None and (label == "significant") != any(e.significant for e in errors):
+        raise ValueError("field 'label': does not agree with the severities in 'errors'; correct one of them")
+    return Pair(**texts, errors=errors, metadata=metadata, image=_image(row, directory), label=label)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _object(line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line, object_pairs_hook=_once)
     except UnicodeDecodeError:
@@ -153,25 +208,7 @@ def _pair(line: bytes, labelled: bool, directory: Path) -> Pair:
         raise ValueError("not valid JSON: nested too deeply") from None
     if not isinstance(row, dict):
         raise ValueError("not a JSON object; a pair is one {...} a line")
-    _reject_unknown(row, _PAIR_FIELDS, "", hint="; put other data under 'metadata'")
-    texts = {name: _text(row, name, "") for name in _PAIR_FIELDS[:4]}
-    for name, value in texts.items():
-        if not value.strip():
-            raise ValueError(f"field '{name}': empty")
-    metadata = {} if row.get("metadata") is None else row["metadata"]
-    if not isinstance(metadata, dict):
-        raise ValueError("field 'metadata': must be an object")
-    _encodable(json.dumps(metadata, ensure_ascii=False), "metadata")
-    image = _image(row, directory)
-    listed = row.get("errors")
-    if listed is None:
-        if labelled:
-            raise ValueError("field 'errors': missing; a labelled pair lists its errors, [] if there are none")
-        return Pair(**texts, errors=None, metadata=metadata, image=image)
-    if not isinstance(listed, list):
-        raise ValueError("field 'errors': must be a list, [] if there are none")
-    errors = tuple(_error(item, f"errors[{i}]", texts) for i, item in enumerate(listed))
-    return Pair(**texts, errors=errors, metadata=metadata, image=image)
+    return row
 
 
 def _image(row: Mapping[str, Any], directory: Path) -> str | None:
@@ -190,9 +227,9 @@ def _error(item: Any, where: str, texts: Mapping[str, str]) -> Error:
     if not isinstance(item, dict):
         raise ValueError(f"field '{where}': must be an object")
     _reject_unknown(item, _ERROR_FIELDS, where + ".")
-    kind = _choice(item, "type", where, TYPES)
-    aspect = _choice(item, "aspect", where, ASPECTS)
-    severity = _choice(item, "severity", where, SEVERITIES)
+    kind = _choice(item, "type", where + ".", TYPES)
+    aspect = _choice(item, "aspect", where + ".", ASPECTS)
+    severity = _choice(item, "severity", where + ".", SEVERITIES)
     spans = {}
     for side, without in (("reference", "fabrication"), ("candidate", "omission")):
         name = f"{side}_span"
@@ -233,11 +270,11 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _choice(item: Mapping[str, Any], name: str, where: str, allowed: Iterable[str]) -> str:
-    value = _text(item, name, where + ".")
+    value = _text(item, name, where)
     if value not in allowed:
         # Only a word-like value is repeated: anything else may be report text in the wrong column.
         shown = repr(value) if re.fullmatch(r"[\w-]{1,24}", value) else "the value"
-        raise ValueError(f"field '{where}.{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}")
+        raise ValueError(f"field '{where}{name}': {shown} is not one of {', '.join(allowed)}{_near(value, allowed)}")
     return value
 
 

@@ -1,4 +1,5 @@
 import json
+import stat
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,41 @@ def test_labels_on_demand(tmp_path):
     unlabelled = row(errors=...)
     assert pairs.read(lines(tmp_path, unlabelled))[0].errors is None
     assert ":1: field 'errors': missing" in message(tmp_path, unlabelled, labelled=True)
+
+
+def test_a_label_grades_a_pair_without_errors(tmp_path):
+    graded = row(errors=..., label="significant")
+    (pair,) = pairs.read(lines(tmp_path, graded), graded=True)
+    assert pair.errors is None and pair.significant
+    assert not Pair("a", "r", "x", "y", label="insignificant").significant
+    pairs.write(tmp_path / "out.jsonl", [pair])
+    assert pairs.read(tmp_path / "out.jsonl") == [pair]
+    # Errors grade it as well; for training they must be there.
+    assert len(pairs.read(lines(tmp_path, ROW, row(pair_id="b", errors=[])), graded=True)) == 2
+    assert ":1: field 'errors': missing, and 'label' too" in message(tmp_path, row(errors=...), graded=True)
+    assert ":1: field 'errors': missing; a labelled" in message(tmp_path, graded, labelled=True)
+
+
+def test_a_label_agrees_with_the_errors(tmp_path):
+    assert len(pairs.read(lines(tmp_path, row(label="significant")))) == 1
+    assert len(pairs.read(lines(tmp_path, row(errors=[], label="insignificant")))) == 1
+    for wrong in (row(label="insignificant"), row(errors=[], label="significant")):
+        assert ":1: field 'label': does not agree with the severities" in message(tmp_path, wrong)
+    assert "field 'label': 'signifcant' is not one of significant, insignificant (did you" in message(
+        tmp_path, row(label="signifcant")
+    )
+    assert "field 'label': must be text, not int" in message(tmp_path, row(label=1))
+
+
+def test_scan_gives_the_good_lines_and_the_bad(tmp_path):
+    (one, pair), (two, problem), (four, twice) = pairs.scan(lines(tmp_path, ROW, b"{", b"", ROW))
+    assert (one, two, four) == (1, 2, 4) and pair.pair_id == "a"
+    assert problem.startswith("not valid JSON") and "line 1" in twice
+
+
+def test_what_is_written_is_its_owner_s_alone(tmp_path):
+    pairs.write(tmp_path / "out.jsonl", [Pair("a", "r", "x", "y")])
+    assert not stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) & 0o077
 
 
 def test_no_file_and_no_pair(tmp_path):

@@ -45,7 +45,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         ValueError: for pairs or a working directory that cannot be evaluated.
     """
     settings.check(config)
-    benchmark = pairs.read(config.eval.pairs, labelled=True)
+    benchmark = pairs.read(config.eval.pairs, graded=True)
     mesh = mesh or sharding.make_mesh(config.mesh)
     if config.eval.batch_size % sharding.batch_multiple(mesh):
         raise ValueError(

@@ -28,7 +28,7 @@ def summarise(rows: Iterable[Row], pairs: Sequence[Pair], *, seed: int = 0) -> S
 
     Args:
         rows: one row a pair, as in verdicts.jsonl, in any order.
-        pairs: the labelled pairs that were judged.
+        pairs: the graded pairs that were judged; one without errors, but a label, counts in D and R alone.
         seed: of the bootstrap.
     Raises:
         ValueError: if a pair has no row or two, a row has no pair or another label, or modes are mixed.

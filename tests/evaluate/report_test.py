@@ -134,3 +134,13 @@ def test_a_set_of_one_kind_has_no_balanced_figure():
     assert summary["R"]["percent"] is summary["balanced"] is summary["harmonic"] is summary["bias"] is None
     assert summary["balanced_interval"] == [None, None]
     assert "balanced" not in report.scalars(summary)
+
+
+def test_a_pair_with_a_label_alone_counts_in_D_and_R():
+    label = {True: "significant", False: "insignificant"}
+    graded = [Pair(p.pair_id, p.reference_id, p.reference, p.candidate, label=label[p.significant]) for p in PAIRS]
+    summary = report.summarise(ROWS, graded)
+    whole = report.summarise(ROWS, PAIRS)
+    assert [summary[name] for name in ("D", "R")] == [whole[name] for name in ("D", "R")]
+    assert summary["severity"]["all"]["found"]["n"] == 0
+    assert all(cell[side]["n"] == 0 for cell in summary["by_aspect"].values() for side in "DR")
