@@ -56,6 +56,7 @@ _INTO_SIZE = re.compile(
     r",?\s+(?:(?:which|that|and)\s+)?(?:(?:measuring|measures?|of)\s+)?"
     r"(?:up to\s+|approximately\s+|about\s+|roughly\s+|now\s+)*(?=\d)"
 )
+_ADJECTIVES = {"upper", "lower", "middle", "mid", "superior", "inferior"}
 _BETWEEN = {"", "the", "lateral", "medial", "anterior", "posterior", "peripheral", "central", "mid", "dependent"}
 _FOLLOW_UP = re.compile(
     r"(?:this|it|these|they|the (?:finding|lesion|nodule|mass|opacity|effusion|pneumothorax|area|abnormality)s?)\b",
@@ -209,9 +210,8 @@ def _before(
     if joined:
         edge = start + joined.start(1) + len(joined[1])
         # "left hilar and right basilar opacities": an adjective before "and" waits for this phrase's name.
-        coordinated = any(
-            hit[1] == edge and hit[2][0].slot in ("side", "place", "degree", "count", "plain", "certainty")
-            for hit in hits[:at]
+        coordinated = joined[1] in _ADJECTIVES or any(
+            hit[1] == edge and hit[2] and hit[2][0].slot not in ("finding", "change", "age") for hit in hits[:at]
         )
     return slots, low, coordinated
 
