@@ -28,7 +28,9 @@ class Edit:
     rule: a key of `taxonomy.RULES`, which gives type, aspect and severity.
     changes: all places that it changes, sorted and disjoint: every mention of what it touches.
     span: the words of the reference that its error concerns, as offsets; (a, a) where the reference has none. What
-        the candidate has there is the candidate's span: text within the changes between a and b, the rest as it is.
+        the candidate has there is the candidate's span: what the changes that reach into it make of it. Of an omission
+        a change that reaches beyond the span, to take a space along or to give the next word its capital, counts for
+        nothing there.
     topics: concepts that it speaks of; two edits of one candidate share none.
     """
 
@@ -43,7 +45,7 @@ class Edit:
             self
         )
         low, high = self.span
-        assert low <= high and any(low <= c.start and c.end <= high for c in self.changes), "no change within the span"
+        assert low <= high and any(c.start <= high and low <= c.end for c in self.changes), "no change at the span"
 
     @property
     def type(self) -> str:

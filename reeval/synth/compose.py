@@ -1,0 +1,176 @@
+"""Candidates of one reference: which errors, how many, with how much harmless variation around them.
+
+Of everything that a report can carry safely, the errors are drawn so that cells and severities even out over the set;
+variation does not depend on the label, so that neither its presence nor its amount tells anything.
+"""
+
+import dataclasses
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from reeval.pairs import Pair
+from reeval.synth import check
+from reeval.synth.analysis import Analysis, analyse
+from reeval.synth.balance import Balance, least_telling
+from reeval.synth.candidate import Candidate, Order, assemble, fits
+from reeval.synth.edit import Edit, Variation
+from reeval.synth.injectors import INJECTORS
+from reeval.synth.variation import orders, variations
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mixture:
+    """What the candidates of a set are made of.
+
+    significant: share of the significant pairs.
+    significant_errors, insignificant_errors: relative shares of 1, 2, 3, 4 errors in a significant pair, and of 0 to 4
+        in an insignificant one.
+    further: share of the significant among the further errors of a significant pair.
+    unvaried: share of the pairs with errors that have no harmless variation beside them.
+    identical: share of the insignificant pairs that repeat the reference.
+    drafts: how many candidates are drawn for each that is kept, see `balance.least_telling`.
+    """
+
+    significant: float = 0.5
+    significant_errors: tuple[float, ...] = (0.45, 0.3, 0.17, 0.08)
+    insignificant_errors: tuple[float, ...] = (0.22, 0.36, 0.24, 0.13, 0.05)
+    further: float = 0.55
+    unvaried: float = 0.12
+    identical: float = 0.03
+    drafts: int = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """A reference, and all edits, variations and reorderings that it can carry, drawn once."""
+
+    analysis: Analysis
+    edits: tuple[Edit, ...]
+    variations: tuple[Variation, ...]
+    orders: tuple[Order, ...]
+
+
+def material(text: str, rng: random.Random) -> Material:
+    """Read a reference and find what could be done to it."""
+    analysis = analyse(text)
+    return Material(
+        analysis,
+        tuple(edit for injector in INJECTORS for edit in injector(analysis, rng)),
+        tuple(variations(analysis, rng)),
+        tuple(orders(analysis, rng)),
+    )
+
+
+def candidate(
+    pair_id: str, reference_id: str, made_of: Material, significant: bool, rng: random.Random, balance: Balance,
+    mixture: Mixture, dropped: Counter[str],
+) -> Pair | None:  # fmt: skip
+    """A pair of the label, counted in `balance`; None where the reference cannot carry one.
+
+    `dropped` counts drafts by the fault that they had (names without report text), and labels that could not be met.
+    """
+    drafts: list[Pair] = []
+    for _ in range(3 * mixture.drafts):
+        chosen = draft(made_of, significant, rng, balance, mixture)
+        if chosen is None:
+            break
+        pair = _pair(pair_id, reference_id, made_of, chosen)
+        faults = check.faults(pair, made_of.analysis)
+        dropped.update(f"draft: {fault}" for fault in faults)
+        if not faults:
+            drafts.append(pair)
+            if len(drafts) == mixture.drafts:
+                break
+    if not drafts:
+        dropped[f"no {'significant' if significant else 'insignificant'} candidate"] += 1
+        return None
+    best = least_telling(balance, drafts)
+    balance.add(best)
+    return best
+
+
+def levels(reference_id: str, made_of: Material, count: int, rng: random.Random, balance: Balance) -> Iterator[Pair]:
+    """Candidates of one reference with 1 to `count` significant errors, each with those before it and one more, and
+    without anything else: each is worse than the one before. Fewer where the reference carries fewer."""
+    chosen: list[Edit] = []
+    chain: list[Pair] = []
+    for level in range(1, count + 1):
+        edit = _edit(made_of, chosen, "significant", rng, balance)
+        if edit is None:
+            break
+        chosen.append(edit)
+        pair = _pair(f"{reference_id}-{level}", reference_id, made_of, assemble(made_of.analysis.document, chosen))
+        if check.faults(pair, made_of.analysis):
+            break
+        chain.append(pair)
+    for level, pair in enumerate(chain, start=1):
+        pair = dataclasses.replace(pair, metadata={**pair.metadata, "level": level, "levels": len(chain)})
+        balance.add(pair)
+        yield pair
+
+
+def draft(
+    made_of: Material, significant: bool, rng: random.Random, balance: Balance, mixture: Mixture
+) -> Candidate | None:
+    """One candidate of the label; None where the reference cannot carry it."""
+    document = made_of.analysis.document
+    if significant:
+        count = 1 + _draw(rng, mixture.significant_errors)
+    elif rng.random() < mixture.identical:
+        return assemble(document, ())
+    else:
+        count = _draw(rng, mixture.insignificant_errors)
+    edits: list[Edit] = []
+    for number in range(count):
+        severity = "insignificant"
+        if significant and (number == 0 or rng.random() < mixture.further):
+            severity = "significant"
+        edit = _edit(made_of, edits, severity, rng, balance)
+        if edit is None:
+            if number == 0 and significant:
+                return None
+            break
+        edits.append(edit)
+    varied: list[Variation] = []
+    moved: list[Order] = []
+    if not edits or rng.random() >= mixture.unvaried:
+        # Errors and variations together come to a number that does not depend on the label.
+        wanted = max(1, round(len(document.sentences) * rng.uniform(0.3, 1.3)) - len(edits))
+        pool = list(made_of.variations)
+        rng.shuffle(pool)
+        kinds: Counter[str] = Counter()
+        while pool and len(varied) < wanted:
+            # The rarest kind so far comes next: a report is not one trick repeated.
+            variation = min(pool, key=lambda v: kinds[v.kind])
+            pool.remove(variation)
+            if fits([*edits, *varied], variation):
+                varied.append(variation)
+                kinds[variation.kind] += 1
+        if made_of.orders and rng.random() < 0.35:
+            moved = [rng.choice(made_of.orders)]
+    if not edits and not varied and not moved:
+        return None
+    return assemble(document, edits, varied, moved)
+
+
+def _edit(made_of: Material, taken: Sequence[Edit], severity: str, rng: random.Random, balance: Balance) -> Edit | None:
+    """An edit of the severity, from the cell that the set needs most."""
+    by_cell: dict[tuple[str, str], list[Edit]] = {}
+    for edit in made_of.edits:
+        if edit.severity == severity and fits(taken, edit):
+            by_cell.setdefault((edit.aspect, edit.type), []).append(edit)
+    if not by_cell:
+        return None
+    cell = min(by_cell, key=lambda cell: balance.excess(*cell, severity) + rng.random())
+    return rng.choice(by_cell[cell])
+
+
+def _draw(rng: random.Random, shares: Sequence[float]) -> int:
+    return rng.choices(range(len(shares)), shares)[0]
+
+
+def _pair(pair_id: str, reference_id: str, made_of: Material, candidate: Candidate) -> Pair:
+    metadata = {"rules": list(candidate.rules), "pieces": [piece.to_json() for piece in candidate.pieces]}
+    text = made_of.analysis.document.text
+    return Pair(pair_id, reference_id, text, candidate.text, candidate.errors, metadata)
