@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / plan`: flags to arguments, nothing else."""
+"""`reeval train / eval / export / plan / pairs`: flags to arguments, nothing else."""
 
 import difflib
 import re
@@ -17,6 +17,8 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval eval    --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   D and R, both modes; resumes
   reeval export  --workdir=DIR --out=DIR [--format=merged|adapter]        a Hugging Face or PEFT directory
   reeval plan    --config=FILE --topology=v5e:2x4                         memory a chip on TPUs not at hand
+  reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
+  reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
 
 `reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error."""
 
@@ -63,13 +65,71 @@ def plan(argv: Sequence[str]) -> None:
     run(values.config, values.topology)
 
 
+def pairs(argv: Sequence[str]) -> None:
+    """Pair files: `reeval pairs check` looks at one, `reeval pairs convert` makes one of another's data."""
+    if not argv or argv[0] not in PAIRS:
+        if _asks_for_help(argv):
+            raise Help(f"{pairs.__doc__} Each has its own --help.")
+        raise ValueError(f"say what to do: reeval pairs {' | '.join(PAIRS)}")
+    PAIRS[argv[0]](argv[1:])
+
+
+def check(argv: Sequence[str]) -> None:
+    """Validate a pair file and say what it holds: reeval pairs check FILE"""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "against", None, "A benchmark's pair file; reports what FILE shares with it.", flag_values=values
+    )
+    flags.DEFINE_bool("classifiers", False, "Can trivial classifiers tell the labels?", flag_values=values)
+    flags.DEFINE_bool("strict", False, "Overlap with --against is an error, too.", flag_values=values)
+    flags.DEFINE_bool("json", False, "Print one JSON object.", flag_values=values)
+    files = _parse(values, argv, check, positional=1)
+    if not files:
+        raise ValueError("say which file to check: reeval pairs check FILE")
+    from reeval.benchmarks.check import check as run
+
+    run(
+        files[0],
+        against=values.against,
+        classifiers=values.classifiers,
+        strict=values.strict,
+        as_json=values.json,
+    )
+
+
+def convert(argv: Sequence[str]) -> None:
+    """Make a pair file of a benchmark's published files, or of any table by a mapping."""
+    values = flags.FlagValues()
+    formats = ["rexval", "radevalx", "mapping"]
+    flags.DEFINE_enum("format", None, formats, "What the input is.", required=True, flag_values=values)
+    flags.DEFINE_list("input", None, "The file or files, in any order.", required=True, flag_values=values)
+    flags.DEFINE_string("out", None, "The pair file to write.", required=True, flag_values=values)
+    flags.DEFINE_string("mapping", None, "With --format=mapping: a mapping file, or reevalmed.", flag_values=values)
+    rules = ["majority", "any", "mean"]
+    flags.DEFINE_enum(
+        "rule",
+        "majority",
+        rules,
+        "With counts of errors, a pair is significant when most of its raters count a significant error (majority), "
+        "when one does (any), or when they count one or more in the mean (mean).",
+        flag_values=values,
+    )
+    _parse(values, argv, convert)
+    from reeval.benchmarks.convert import convert as run
+
+    run(values.format, values.input, values.out, mapping=values.mapping, rule=values.rule)
+
+
+PAIRS: dict[str, Callable[[Sequence[str]], None]] = {"check": check, "convert": convert}
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "export": export,
     "plan": plan,
+    "pairs": pairs,
 }
-
+# Flags without a value: what follows one is no part of it.
+SWITCHES = ("--classifiers", "--json", "--strict")
 
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -121,7 +181,8 @@ def _joined(arguments: list[str]) -> list[str]:
     """`--name value` and `-name=value` as `--name=value`, all of which the flag library takes."""
     joined: list[str] = []
     for argument in arguments:
-        if joined[1:] and joined[-1].startswith("--") and "=" not in joined[-1] and not argument.startswith("-"):
+        opened = joined[1:] and joined[-1].startswith("--") and "=" not in joined[-1] and joined[-1] not in SWITCHES
+        if opened and not argument.startswith("-"):
             joined[-1] += f"={argument}"
         elif argument.startswith("-") and argument[1:2].isalpha() and argument != "-h":
             joined.append(f"-{argument}")
@@ -172,7 +233,10 @@ def _asks_for_help(argv: Sequence[str]) -> bool:
     return "--help" in argv or "-h" in argv
 
 
-def _parse(values: flags.FlagValues, argv: Sequence[str], command: Callable[..., None]) -> None:
+def _parse(
+    values: flags.FlagValues, argv: Sequence[str], command: Callable[..., None], *, positional: int = 0
+) -> list[str]:
+    """Set the flags; gives the arguments that are none, of which there may be `positional`."""
     if _asks_for_help(argv):
         lines = [f"  --{name}: {values[name].help}" for name in values if name not in ("flagfile", "undefok")]
         override = ["  --config.FIELD=VALUE: override a field of the config."] if "config" in values else []
@@ -182,11 +246,12 @@ def _parse(values: flags.FlagValues, argv: Sequence[str], command: Callable[...,
     except (flags.Error, AttributeError, KeyError, TypeError) as error:
         missing = re.search(r"Flag (--\w+) must have a value other than None", str(error))
         raise ValueError(f"flag {missing[1]} is missing" if missing else " ".join(str(error).split())) from None
-    if rest[1:]:
-        raise ValueError(f"unexpected argument {rest[1]!r}; flags have the form --name=value")
+    if rest[1 + positional :]:
+        raise ValueError(f"unexpected argument {rest[1 + positional]!r}; flags have the form --name=value")
     for name in ("workdir", "out"):
         if name in values and not values[name].value:
-            raise ValueError(f"flag --{name} is empty; give a directory")
+            raise ValueError(f"flag --{name} is empty; give a {'file' if command is convert else 'directory'}")
+    return rest[1:]
 
 
 if __name__ == "__main__":
