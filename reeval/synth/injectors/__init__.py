@@ -1,0 +1,1 @@
+"""Errors that a report can carry: each module gives, for one group of aspects, all edits that are safe in it."""

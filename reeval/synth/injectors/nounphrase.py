@@ -1,0 +1,84 @@
+"""Words put before, taken from and exchanged within a noun phrase: the article, the capital and the space follow."""
+
+import re
+
+from reeval.synth.document import PLACEHOLDER, Document
+from reeval.synth.edit import Change, fitted
+from reeval.synth.mentions import Mention
+
+_ARTICLE = re.compile(r"\b(an?)[ \t]+$", re.IGNORECASE)
+_AN = re.compile(r"(?!uni|use|one|eu)[aeiou]|8|11\b|18\b|ng\b|icd\b|mr|fr?\b|s-", re.IGNORECASE)
+# What may stand before a phrase that takes a further word in front: nothing that could itself belong to it.
+_FREE = re.compile(
+    r"(?:^|[.;:,(]|\b(?:a|an|the|is|are|was|were|with|and|shows?|demonstrates?|of|has|have|also|in|are noted|by"
+    r"|there's|suggests?|bilaterally))\s*$"
+)
+_END = re.compile(r"\s*(?:[.;]|$)")
+
+
+def article(following: str, capital: bool = False) -> str:
+    """The article that fits before a word."""
+    word = "an" if _AN.match(following.lstrip()) else "a"
+    return word.capitalize() if capital else word
+
+
+def exchanged(document: Document, start: int, end: int, new: str) -> Change:
+    """text[start:end] replaced by words in lower case, or removed with the space after it where `new` is empty."""
+    text = document.text
+    if not new:
+        while end < len(text) and text[end] in " \t":
+            end += 1
+    first = any(sentence.start == start for sentence in document.sentences)
+    if first and text[start].isupper() and not document.capitals:
+        if not new:
+            return Change(start, end + 1, text[end].upper())
+        return Change(start, end, fitted(document, start, new))
+    found = _ARTICLE.search(text, max(0, start - 4), start)
+    if document.capitals:
+        new = new.upper()
+    if found:
+        right = article(new or text[end:], found[1][0].isupper())
+        right = right.upper() if document.capitals else right
+        if right != found[1]:
+            space = text[found.end(1) : start]
+            return Change(found.start(1), end, f"{right}{space}{new}")
+    return Change(start, end, new)
+
+
+def prefixed(document: Document, at: int, word: str) -> Change:
+    """A word put before the phrase that begins at `at`."""
+    text = document.text
+    change = exchanged(document, at, at, f"{word} ")
+    first = any(sentence.start == at for sentence in document.sentences)
+    initial = re.match(r"[A-Z][a-z]+(?![A-Z])", text[at:])
+    if first and initial and not document.capitals:
+        # The phrase is no longer the sentence's beginning.
+        return Change(at, at + 1, change.new + text[at].lower())
+    return change
+
+
+def free(document: Document, mention: Mention) -> bool:
+    """Whether a further word can stand in front of a mention: its words begin there, and it is no clause."""
+    start = document.sentences[mention.sentence].start
+    return not told(document, mention) and _FREE.search(document.lower[start : mention.low]) is not None
+
+
+def told(document: Document, mention: Mention) -> bool:
+    """Whether a mention is a clause of its own ("the heart is enlarged")."""
+    words = " ".join(document.lower[mention.start : mention.end].split())
+    return words not in mention.finding.singular and words not in mention.finding.plural
+
+
+def ends(document: Document, mention: Mention) -> bool:
+    """Whether nothing of the sentence follows a mention's words but its stop."""
+    sentence = document.sentences[mention.sentence]
+    return _END.fullmatch(document.text[mention.high : sentence.end]) is not None
+
+
+def near_placeholder(document: Document, start: int, end: int, reach: int = 24) -> bool:
+    """Whether a placeholder stands within about three words of a place, in its sentence."""
+    index = document.index(start)
+    low, high = (0, len(document.text)) if index is None else (
+        document.sentences[index].start, document.sentences[index].end
+    )  # fmt: skip
+    return PLACEHOLDER.search(document.text, max(low, start - reach), min(high, end + reach)) is not None
