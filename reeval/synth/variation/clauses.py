@@ -1,0 +1,104 @@
+"""The clause that a sentence is: its words without lead ("Specifically,") and full stop, and words written anew in it."""
+
+import dataclasses
+import functools
+import re
+import tomllib
+from importlib import resources
+from typing import Any
+
+from reeval.synth.analysis import Analysis
+from reeval.synth.document import Document
+from reeval.synth.edit import Change, fitted
+
+_LEAD = re.compile(
+    r"(?:specifically|otherwise|overall|currently|again|also|additionally|in addition|in particular"
+    r"|at this time|on this exam(?:ination)?|on today's exam(?:ination)?),?\s+"
+)
+_STOP = re.compile(r"[.;!\s]*$")
+# Names that keep their capital within a sentence.
+_NAMED = re.compile(r"(?:Port|Swan|Dobhoff|Mediport|Hickman|Kerley|Bochdalek|Morgagni|Schmorl|Harrington)\b")
+# "No" and "the" aside, a word whose sound is not told by its first letter.
+_AN = re.compile(r"(?:[aeio]|un(?!i)|ul|up|um|8|11\b|18\b|[FHLMNRSX][A-Z]+\b)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clause:
+    """text[start:end] of sentence `index`, `words` the same in lower case; its lead and its full stop stand outside."""
+
+    index: int
+    start: int
+    end: int
+    words: str
+
+
+@functools.cache
+def table(name: str) -> dict[str, Any]:
+    """A TOML file of this package, read once."""
+    return tomllib.loads(resources.files("reeval.synth.variation").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def clause(document: Document, index: int) -> Clause:
+    """The clause of a sentence."""
+    sentence = document.sentences[index]
+    lower = document.lower
+    start, end = sentence.start, sentence.end
+    lead = _LEAD.match(lower, start, end)
+    start = lead.end() if lead else start
+    stop = _STOP.search(lower, start, end)
+    assert stop is not None, "the pattern matches the empty string"
+    return Clause(index, start, stop.start(), lower[start : stop.start()])
+
+
+def clauses(analysis: Analysis) -> list[Clause]:
+    """The clauses that can be written anew as a whole: no placeholder, not in a section about the study, one line."""
+    document = analysis.document
+    return [
+        found
+        for found in (clause(document, index) for index in range(len(document.sentences)))
+        if found.start < found.end
+        and analysis.clean(found.index)
+        and document.sentences[found.index].section != "other"
+        and "\n" not in found.words
+    ]
+
+
+def running(document: Document, start: int, end: int) -> str:
+    """text[start:end] as it would stand within a sentence."""
+    text = document.text[start:end]
+    if document.capitals:
+        return text.lower()
+    if len(text) > 1 and text[0].isupper() and (text[1].islower() or not text[1].isalpha()) and not _NAMED.match(text):
+        return text[0].lower() + text[1:]
+    return text
+
+
+def rewritten(document: Document, found: Clause, new: str) -> Change | None:
+    """The clause in new words; None where they are the old ones."""
+    new = " ".join(new.split())
+    if new.lower() == " ".join(found.words.split()):
+        return None
+    return Change(found.start, found.end, fitted(document, found.start, new))
+
+
+def article(phrase: str) -> str:
+    """The phrase with its indefinite article."""
+    return ("an " if _AN.match(phrase) else "a ") + phrase
+
+
+def joined(parts: list[str], word: str, comma: bool = True) -> str:
+    """ "a, b, or c" """
+    if len(parts) <= 2:
+        return f" {word} ".join(parts)
+    return ", ".join(parts[:-1]) + ("," if comma else "") + f" {word} {parts[-1]}"
+
+
+def upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def neighbours(analysis: Analysis, index: int) -> bool:
+    """Whether the next sentence follows in the same run of prose."""
+    one, other = analysis.sentence(index), analysis.sentence(index + 1)
+    gap = analysis.document.text[one.end : other.start]
+    return one.section == other.section and not other.item and one.heading == other.heading and gap.strip(" ") == ""

@@ -1,0 +1,324 @@
+"""Present findings said in other words: the same slots in other places of the phrase, in another frame."""
+
+import dataclasses
+import functools
+import random
+import re
+from collections.abc import Iterator
+
+from reeval.synth.analysis import Analysis
+from reeval.synth.edit import Change, Variation, fitted
+from reeval.synth.mentions import PRESENT, Mention, Slot
+from reeval.synth.variation.clauses import Clause, article, rewritten, running, table
+
+_PLACED = re.compile(
+    r"(?P<seen>(?:(?:is|are) )?(?:again )?(?:seen|noted|present|identified|demonstrated|visualized) )?(?P<place>(?:in|at|of|on|within|along|throughout) .+)"
+)
+_CHANGED = re.compile(
+    r",? ?(?:(?:which )?(?:is|are|appears?|remains?) )?(?P<change>stable|unchanged|new|increased|decreased|improved|worsened)"
+)
+_SIDES = {"left": "left", "right": "right", "both": "bilateral"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Phrase:
+    """A finding's phrase in its parts, all as written in running form: words before the name, the name, words after
+    it, and its change and size, which were taken out of these."""
+
+    mention: Mention
+    before: str
+    name: str
+    after: str
+    change: str
+    size: str
+    said_seen: bool
+
+    @property
+    def is_(self) -> str:
+        return "are" if self.mention.plural else "is"
+
+
+def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
+    """The parts of a present mention; None where its words are more than its slots."""
+    document = analysis.document
+    if mention.polarity != PRESENT or mention.coordinated or not mention.clean or mention.reading:
+        return None
+    if any(slot.name in ("certainty",) or (slot.name, slot.value) == ("change", "resolved") for slot in mention.slots):
+        return None
+    names = [slot.name for slot in mention.slots]
+    if any(names.count(name) > 1 for name in ("side", "change", "size", "degree")):
+        return None
+    if any(slot.start >= mention.start and slot.end <= mention.end for slot in mention.slots):
+        return None  # a clause that stands for the name
+    before, after = running(document, mention.low, mention.start), document.lower[mention.end : mention.high]
+    before, after = " ".join(before.split()), " ".join(after.split())
+    change = size = ""
+    slot = mention.slot("change")
+    if slot and slot.start < mention.start:
+        change = document.lower[slot.start : slot.end]
+        if not re.fullmatch(r"stable|unchanged|new|increased|decreased|improved|worsened", change):
+            return None
+        before = " ".join(re.sub(rf"\b{change}\b,?", "", before, count=1, flags=re.I).split())
+    elif slot:
+        match = re.search(rf"{_CHANGED.pattern}$", after)
+        if not match:
+            return None
+        change, after = match["change"], after[: match.start()].strip()
+    slot = mention.slot("size")
+    if slot:
+        size = document.text[slot.start : slot.end]
+        if slot.start < mention.start:
+            if re.escape(size.lower()) == "" or size.lower() not in before.lower():
+                return None
+            at = before.lower().index(size.lower())
+            before = " ".join((before[:at] + before[at + len(size) :]).replace(" - ", " ").split())
+        else:
+            match = re.search(r",? ?(?:which )?(?:measuring|measures) \d[^,]*$", after)
+            if not match or match[0].split()[-2:] != size.lower().split()[-2:]:
+                return None
+            after = after[: match.start()].strip()
+    seen = False
+    if after:
+        placed = _PLACED.fullmatch(after)
+        if not placed:
+            return after_only(after, mention, before, document.text[mention.start : mention.end], change, size)
+        seen, after = placed["seen"] is not None, placed["place"]
+        if "again" in (placed["seen"] or ""):
+            return None
+    name = running(document, mention.start, mention.end)
+    return Phrase(mention, before, name, after, change, size, seen)
+
+
+def after_only(after: str, mention: Mention, before: str, name: str, change: str, size: str) -> Phrase | None:
+    """ "bilaterally" is all that may follow a name without a preposition."""
+    if after != "bilaterally":
+        return None
+    return Phrase(mention, before, name[:1].lower() + name[1:], after, change, size, False)
+
+
+@functools.cache
+def _places() -> tuple[tuple[re.Pattern[str], re.Pattern[str], dict[str, object]], ...]:
+    made = []
+    for entry in table("findings")["place"]:
+        side = "(?P<s>left|right)"
+        before = re.escape(entry["before"]).replace(r"\{s\}", side).replace(r"\ ", " ")
+        afters = [
+            re.escape(a).replace(r"\{s\}", side if i == 0 else "(?:left|right)").replace(r"\ ", " ")
+            for i, a in enumerate([entry["after"]])
+        ]
+        made.append((re.compile(rf"\b{before}$"), re.compile(afters[0]), entry))
+    return tuple(made)
+
+
+def _noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
+    """(words before and name, words after) with sides and places where they may also stand."""
+    before, after, mention = parts.before, parts.after, parts.mention
+    name = parts.name
+    names = table("findings")["names"].get(mention.finding.name)
+    if (
+        names
+        and name in names
+        and rng.random() < 0.5
+        and not (name == names[0] and before.endswith(("pleural", "pulmonary", "lung")))
+    ):
+        name = rng.choice(names)
+    elif names and name.endswith("s") and name[:-1] in names and rng.random() < 0.5:
+        name = rng.choice(names) + "s"
+    places = {slot.value for slot in mention.slots if slot.name == "place"} - {"lung"}
+    side = mention.value("side")
+    roll = rng.random()
+    if before and not after:
+        for pattern, _, entry in _places():
+            match = pattern.search(before)
+            if not match:
+                continue
+            said = match.groupdict().get("s") or ""
+            rest = before[: match.start()].strip()
+            short = entry.get("short", {})
+            if said in short and roll < 0.3:
+                return f"{rest} {short[said]} {name}".strip(), ""
+            if roll < 0.85:
+                form = rng.choice([entry["after"], *entry.get("also", ())])
+                return f"{rest} {name}".strip(), form.format(s=said)
+            return f"{before} {name}", ""
+    if after and not re.search(r"\b(?:left|right|bi\w+|both)\b", before):
+        for _, pattern, entry in _places():
+            match = pattern.fullmatch(after)
+            if not match:
+                continue
+            said = match.groupdict().get("s") or ""
+            short = entry.get("short", {})
+            if said in short and roll < 0.35:
+                return f"{before} {name}".strip(), f"in the {short[said]}"
+            if roll < 0.85:
+                return f"{before} {entry['before'].format(s=said)} {name}".strip(), ""
+            break
+    if (
+        side
+        and not places
+        and not after
+        and mention.finding.sided
+        and re.search(r"\b(?:left|right|bilateral)\b", before)
+    ):
+        word = re.search(r"\b(left-sided|right-sided|left|right|bilateral)\b", before)
+        assert word is not None
+        rest = " ".join((before[: word.start()] + before[word.end() :]).split())
+        if word[0] == "bilateral":
+            if roll < 0.35:
+                return f"{rest} {name}".strip(), "bilaterally"
+            if roll < 0.6:
+                return f"{rest} {name}".strip(), "on both sides"
+            if roll < 0.85 and mention.plural:
+                both = rng.choice(["left and right", "right and left"])
+                return f"{before[: word.start()]}{both}{before[word.end() :]} {name}", ""
+        else:
+            plain = word[0].removesuffix("-sided")
+            if roll < 0.5:
+                return f"{rest} {name}".strip(), f"on the {plain}"
+            if roll < 0.85:
+                other = plain if word[0].endswith("sided") else f"{plain}-sided"
+                return f"{before[: word.start()]}{other}{before[word.end() :]} {name}", ""
+    match = re.fullmatch(r"on the (left|right)", after)
+    if match and not places and mention.finding.sided and not re.search(r"\b(?:left|right|bilateral)\b", before):
+        return f"{before} {match[1]} {name}".strip(), ""
+    return f"{before} {name}".strip(), after
+
+
+def noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
+    """(the noun with what stands before it, what follows), size and change included."""
+    front, back = _noun(parts, rng)
+    if parts.size:
+        if rng.random() < 0.5:
+            front = f"{parts.size} {front}"
+        else:
+            back = f"{back} measuring {parts.size}".strip()
+    if parts.change:
+        if parts.change == "new" or rng.random() < 0.5:
+            front = f"{parts.change} {front}"
+        else:
+            back = f"{back}, {parts.change}" if back else f", {parts.change}"
+    return front, back
+
+
+def _joined(front: str, back: str) -> str:
+    return front + (back if back.startswith(",") else f" {back}" if back else "")
+
+
+def _phrases(analysis: Analysis, mention: Mention, rng: random.Random) -> Iterator[str]:
+    """The phrases that some findings have of their own, where the report says no more than these can."""
+    entries = table("findings")["phrases"].get(mention.finding.name)
+    adverbs = table("findings")["adverbs"]
+    if not entries or any(slot.name not in ("degree", "side", "change", "place") for slot in mention.slots):
+        return
+    lower = analysis.document.lower
+    words = {slot.name: slot for slot in mention.slots}
+    if len(words) < len([s for s in mention.slots if s.name != "place"]):
+        return
+    degree = _text(lower, words.get("degree"))
+    degree = next((d for d, ly in adverbs.items() if degree in (d, ly)), degree)
+    change = _text(lower, words.get("change"))
+    if (degree and degree not in adverbs) or change not in ("", "stable", "unchanged"):
+        return
+    side = words["side"].value if "side" in words else ""
+    # All words of the mention must be understood: its slots and its name.
+    rest = lower[mention.low : mention.high]
+    for word in (degree, adverbs.get(degree, ""), change, side):
+        rest = re.sub(rf"\b{word}\b", " ", rest) if word else rest
+    rest = re.sub(r"\b(?:the|is|are|appears?|remains?|in size|of|lungs?|,)\b|,", " ", rest)
+    known = " ".join(entries) + " hyperaerated inflation expanded large heart size thoracic cardiac low volume volumes"
+    if any(token not in known for token in rest.split()) or "remain" in lower[mention.low : mention.high]:
+        return
+    if "ectatic" in rest or "unfold" in rest or "uncoil" in rest:
+        return
+    fitting = [e for e in entries if ("{s}" in e) == bool(side) and ("{d}" in e or "{ly}" in e or not degree)]
+    for entry in rng.sample(fitting, min(4, len(fitting))):
+        new = entry.format(d=degree, ly=adverbs.get(degree, ""), s=side)
+        if change:
+            verbal = re.search(r"\b(?:is|are)\b", new) is not None
+            new = f"{new}, {change}" if verbal or rng.random() < 0.5 else f"{change} {new}"
+        yield new
+
+
+def _text(lower: str, slot: Slot | None) -> str:
+    return lower[slot.start : slot.end] if slot else ""
+
+
+@functools.cache
+def _frame() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    frames = table("findings")["frames"]
+    return re.compile(frames["lead"]), re.compile(
+        rf"(?: (?P<again>again)?|(?P<is> (?:is|are)(?P<once> again)?) )?(?P<seen>{frames['tail']})?"
+    )
+
+
+def _around(words: str, low: int, high: int) -> tuple[bool, bool] | None:
+    """Whether the words around a mention are a mere frame: (it has a verb, it says "again"); None where they say more."""
+    before, after = words[:low], words[high:].strip()
+    again = bool(re.search(r"\bagain\b", before + after))
+    before = re.sub(r"\b(?:again )?(?:seen|noted) (?:is|are) ", "there is ", before.replace("again ", ""))
+    frames = table("findings")["frames"]
+    if not re.fullmatch(frames["lead"] + r"(?:the )?", before):
+        return None
+    if after and not re.fullmatch(rf"(?:{frames['tail']})", after.replace("again ", "")):
+        return None
+    return bool(after) or "there" in before, again
+
+
+def variations(analysis: Analysis, found: list[Clause], rng: random.Random) -> Iterator[Variation]:
+    """Each present finding in other words: the whole sentence where it says nothing else, its phrase where it does."""
+    document = analysis.document
+    for clause in found:
+        present = [m for m in analysis.by_sentence[clause.index] if m.low >= clause.start]
+        frame = None
+        if len(present) == 1:
+            mention = present[0]
+            frame = _around(clause.words, mention.low - clause.start, mention.high - clause.start)
+        if frame and mention.polarity == PRESENT and not mention.coordinated:
+            yield from _recast(analysis, clause, mention, frame[1], rng)
+            continue
+        for mention in present:
+            parts = phrase(analysis, mention)
+            if parts is None or parts.change or parts.said_seen:
+                continue
+            for _ in range(2):
+                new = _joined(*noun(parts, rng))
+                old = document.text[mention.low : mention.high]
+                if new.lower() != " ".join(old.lower().split()) and new.split()[0][:1] in old[:1].lower() + "aeiou"[:0]:
+                    yield Variation(
+                        "attribute", (Change(mention.low, mention.high, fitted(document, mention.low, new)),)
+                    )
+                    break
+
+
+def _recast(
+    analysis: Analysis, clause: Clause, mention: Mention, again: bool, rng: random.Random
+) -> Iterator[Variation]:
+    document = analysis.document
+    drawn: list[str] = []
+    if not again:
+        drawn += _phrases(analysis, mention, rng)
+    parts = phrase(analysis, mention)
+    if parts and not clause.words.startswith("the "):
+        frames = table("findings")["frames"]
+        for _ in range(4):
+            front, back = noun(parts, rng)
+            np = _joined(front, back)
+            there = f"there {parts.is_}"
+            counted = mention.slot("count") is not None
+            bare = mention.plural or mention.finding.mass or counted
+            a, bare_front = (np, front) if bare else (article(np), article(front))
+            frame = rng.choice([*frames["again"]] if again else [*frames["plain"], *frames["fragment"]])
+            if ", " in back and "{is}" in frame:
+                frame = "{np}"
+                if again:
+                    continue
+            if "{a} {is}" in frame and back and rng.random() < 0.5 and not back.startswith("of"):
+                # "A small effusion is seen on the right."
+                new = frame.format(a=bare_front, there=there, np=front, **{"is": parts.is_}) + f" {back}"
+            else:
+                new = frame.format(a=a, np=np, there=there, **{"is": parts.is_})
+            drawn.append(new)
+    for new in dict.fromkeys(drawn):
+        change = rewritten(document, clause, new)
+        if change:
+            yield Variation("recast", (change,))

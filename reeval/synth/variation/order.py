@@ -1,0 +1,58 @@
+"""Sentences of a section in another order, where none leans on another."""
+
+import random
+import re
+from collections.abc import Iterator
+
+from reeval.synth.analysis import Analysis
+
+# A sentence that leans on what went before it, or gathers what is left.
+_LEANS = re.compile(
+    r"^(?:this|these|that|those|it|its|they|he|she|such|both of|otherwise|however|also|specifically|additionally|in addition|again|but|and|or|although"
+    r"|though|given|as (?:above|described|noted|before)|no other|no additional|no further|other|remaining|remainder|the remain|the rest|elsewhere"
+    r"|the (?:finding|lesion|nodule|mass|opacity|opacities|effusion|pneumothorax|area|abnormality|appearance|tip|catheter|tube|line|lead|latter|former|patient)s?\b"
+    r"|tip|leads?|stable\.|unchanged|consider|recommend|suggest|correlat|follow|clinical|there (?:is|are) also|there (?:is|are) (?:no )?(?:other|additional|associated)|differential|possibly|probably|likely|may |appearance)"
+    r"|\b(?:otherwise|elsewhere|also|described above|as above|aforementioned|the above|additional|other|these|this|those|associated|remaining|remainder|respectively|rest of)\b"
+)
+# What opens a report stays first.
+_OPENS = re.compile(
+    r"^(?:(?:pa|ap|frontal|two|2|single|portable|comparison|compared|xxxx examination)\b)|\bviews?\b|\bimages?\b|radiographs? of|obtained|status post|history"
+)
+
+
+def orders(analysis: Analysis, rng: random.Random) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Runs of consecutive sentences of one section's prose (their indices) and a harmless new order of the same."""
+    document = analysis.document
+    runs: list[list[int]] = [[]]
+    for index, sentence in enumerate(document.sentences):
+        words = document.lower[sentence.start : sentence.end]
+        leans = _LEANS.search(words) is not None
+        free = not (
+            leans or sentence.item or sentence.heading or sentence.section == "other" or _OPENS.search(words)
+            or "\n" in words or not words.endswith(".") or words.endswith("..")
+        )  # fmt: skip
+        previous = document.sentences[index - 1] if index else None
+        if previous is not None:
+            gap = document.text[previous.end : sentence.start]
+            if previous.section != sentence.section or gap.strip(" ") or not gap:
+                runs.append([])
+        if leans and runs[-1]:
+            runs[-1].pop()  # what it leans on stays before it
+        if free:
+            runs[-1].append(index)
+        else:
+            runs.append([])
+    for run in runs:
+        if len(run) < 2:
+            continue
+        drawn = set()
+        for _ in range(3):
+            new = run[:]
+            if len(run) > 3 and rng.random() < 0.5:
+                at = rng.randrange(len(run) - 1)
+                new[at], new[at + 1] = new[at + 1], new[at]
+            else:
+                rng.shuffle(new)
+            if new != run and tuple(new) not in drawn:
+                drawn.add(tuple(new))
+                yield tuple(run), tuple(new)
