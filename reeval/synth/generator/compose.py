@@ -5,7 +5,7 @@ import dataclasses
 from reeval.synth.generator import devices_wording, impression, normals_wording, wording
 from reeval.synth.generator.normals_wording import Normal
 from reeval.synth.generator.pen import Pen
-from reeval.synth.generator.study import Study
+from reeval.synth.generator.study import Finding, Study
 
 _ORDERS = (
     (
@@ -65,6 +65,16 @@ _ORDERS = (
 _MOST_STATEMENTS = 10
 
 
+_TOGETHER = (
+    ("effusion", "atelectasis"),
+    ("pneumothorax", "subcutaneous_emphysema"),
+    ("consolidation", "effusion"),
+    ("opacity", "effusion"),
+    ("atelectasis", "effusion"),
+    ("hyperinflation", "scarring"),
+)
+
+
 @dataclasses.dataclass
 class Statement:
     """Sentences about one thing, and the organ under which a list would put them."""
@@ -83,7 +93,7 @@ class Content:
 def full(study: Study, pen: Pen, *, headed: bool, impression_only: bool) -> Content:
     """A report of usual length; where it has headings, the technique stands under one."""
     chance = pen.chance
-    statements = [Statement(f.entry["organ"], wording.describe(f, pen)) for f in study.findings]
+    statements = _findings(study, pen)
     devices = [Statement("devices", devices_wording.describe(device, pen)) for device in study.devices]
     amounts = ((1, 3), (2, 5), (4, 8)) if study.findings else ((2, 3), (3, 5), (4, 8))
     low, high = chance.pick(amounts)
@@ -105,6 +115,27 @@ def full(study: Study, pen: Pen, *, headed: bool, impression_only: bool) -> Cont
     statements = devices + statements if study.portable or chance.happens(0.2) else statements + devices
     opening = [] if impression_only else _opening(study, pen, headed)
     return Content([*opening, *statements], closing, normals)
+
+
+def _findings(study: Study, pen: Pen) -> list[Statement]:
+    """Two plain findings of the same side may share a sentence."""
+    said: list[Statement] = []
+    pending = list(study.findings)
+    while pending:
+        finding = pending.pop(0)
+        partners = [other for other in pending if _go_together(finding, other)]
+        if partners and pen.chance.happens(0.5):
+            pending.remove(partners[0])
+            sentences = wording.describe_both(finding, partners[0], pen)
+        else:
+            sentences = wording.describe(finding, pen)
+        said.append(Statement(finding.entry["organ"], sentences))
+    return said
+
+
+def _go_together(finding: Finding, other: Finding) -> bool:
+    both = (finding.kind, other.kind)
+    return both in _TOGETHER and finding.side == other.side and wording.plain(finding) and wording.plain(other)
 
 
 def _rank(order: tuple[str, ...], organ: str) -> float:

@@ -4,7 +4,7 @@ from reeval.synth.generator import devices_wording, normals_wording
 from reeval.synth.generator.grammar import sentence
 from reeval.synth.generator.pen import Pen
 from reeval.synth.generator.study import Finding, Study
-from reeval.synth.generator.wording import FindingWords, fits, hedge, noun_phrase
+from reeval.synth.generator.wording import FindingWords, fits, hedge, noun_phrase, plain
 
 _ADVICE = {
     "nodule": ("nodule", 0.6),
@@ -39,7 +39,7 @@ def write(study: Study, pen: Pen) -> tuple[list[list[str]], normals_wording.Norm
     while pending:
         finding = pending.pop(0)
         partner = pending[0] if pending else None
-        if partner is not None and _plain(finding) and _plain(partner) and chance.happens(0.4):
+        if partner is not None and plain(finding) and plain(partner) and chance.happens(0.4):
             pending.pop(0)
             items.append([_together(finding, partner, pen), *_advice(partner, study, pen)])
         else:
@@ -62,10 +62,6 @@ def write(study: Study, pen: Pen) -> tuple[list[list[str]], normals_wording.Norm
     if (urgent and chance.happens(0.6)) or (wrong and chance.happens(0.4)):
         items.append([pen.write("closing.message.masked" if pen.mask else "closing.message.plain")])
     return items, closing
-
-
-def _plain(finding: Finding) -> bool:
-    return finding.change in ("none", "unchanged") and finding.certainty == "definite" and not finding.reading
 
 
 def _together(finding: Finding, partner: Finding, pen: Pen) -> str:

@@ -44,7 +44,7 @@ class Style:
 
     @property
     def headed(self) -> bool:
-        return self.name not in ("prose", "impression_only")
+        return self.name not in ("prose", "plain", "impression_only")
 
 
 def draw(split: str, chance: Chance) -> Style:
@@ -59,7 +59,7 @@ def draw(split: str, chance: Chance) -> Style:
 
 def simple(chance: Chance) -> Style:
     """Prose for the short reports of a tiny judge."""
-    return Style("prose", mask=chance.weighed({"": 8, "___": 1, "XXXX": 1}), capitals=chance.happens(0.03))
+    return Style("plain", mask=chance.weighed({"": 8, "___": 1, "XXXX": 1}), capitals=chance.happens(0.03))
 
 
 def lay_out(content: Content, style: Style, pen: Pen, study: Study) -> str:
@@ -74,9 +74,11 @@ def _text(content: Content, style: Style, pen: Pen, study: Study) -> str:
     chance = pen.chance
     body = style.gap.join(_sentences(content.findings))
     closing = style.gap.join(sentence for item in content.impression for sentence in item)
+    if not closing and not style.headed:
+        return body
+    if style.name == "plain":
+        return body + chance.pick((" ", " ", "\n")) + closing
     if style.name == "prose":
-        if not closing:
-            return body
         # What repeats the findings needs a sign that it does.
         repeats = len(content.impression) > 1 or not any(n.organ == "impression" for n in content.normals)
         way = chance.weighed({"same": 0, "line": 2, "label": 4} if repeats else {"same": 5, "line": 3, "label": 2})

@@ -13,6 +13,7 @@ _CONFINED = {
     "granuloma", "scarring", "nodule", "atelectasis", "mass", "cavity", "opacity", "consolidation", "pneumonia",
     "hyperinflation", "low_volumes",
 }  # fmt: skip
+_DISEASE = {"opacity", "consolidation", "pneumonia", "edema", "atelectasis"}
 _HARDWARE = ("spinal_hardware", "shoulder_arthroplasty")
 
 
@@ -47,6 +48,11 @@ def denied(study: Study) -> frozenset[str]:
         found.add("otherwise")
     if not clear_side(study.findings):
         found.add("other_lung")
+    if not study.prior:
+        found.add("stable_heart")
+    old = lungs & _DISEASE and all(f.change in ("unchanged", "decreased") for f in present if f.kind in _DISEASE)
+    if not (study.prior and old):
+        found.add("no_new")
     return frozenset(found)
 
 
@@ -70,11 +76,14 @@ def choose(study: Study, pen: Pen, amount: int) -> list[Normal]:
     if chance.happens(0.2):
         lists = [(key,) for group in lists for key in group]
     wanted += [("absent", group) for group in lists if group]
-    free = [kind for kind, key in (("lungs_otherwise", "otherwise"), ("other_lung", "other_lung")) if key not in barred]
+    keys = {"lungs_otherwise": "otherwise", "other_lung": "other_lung", "no_new": "no_new"}
+    free = [kind for kind, key in keys.items() if key not in barred]
     if free and chance.happens(0.6):
         wanted.insert(0, (chance.pick(free), ()))
     hearts = ["heart_mediastinum"] if chance.happens(0.5) else ["heart", "mediastinum"]
-    if {"heart", "mediastinum"} & barred or not chance.happens(0.75):
+    if "stable_heart" not in barred and chance.happens(0.2):
+        hearts = ["stable_heart"]
+    elif {"heart", "mediastinum"} & barred or not chance.happens(0.75):
         hearts = ["heart", chance.pick(("mediastinum", "mediastinum_hila"))]
     bones = chance.pick(("bones", "acute_bone", "acute_bone", "no_fracture"))
     if "bones" in barred:

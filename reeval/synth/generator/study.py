@@ -28,6 +28,7 @@ class Finding:
     certainty: str = "definite"  # definite, probable, possible
     reading: str = ""
     hedge: str = ""  # definite, likely, possible, cause
+    larger: str = ""  # side with more of a bilateral finding
     level: int = 0  # number of a rib or a thoracic vertebra
 
     @property
@@ -135,6 +136,8 @@ def _finding(kind: str, split: str, prior: bool, chance: Chance, side: str = "")
         finding.place = _draw({**entry, "places": fitting}, "places", split, chance)
         if finding.count in _MANY and chance.happens(0.6):
             finding.side, finding.place = "bilateral", "lung"
+    if finding.place == "mediastinal":
+        finding.side = ""
     if "degrees" in entry:
         finding.degree = _draw(entry, "degrees", split, chance)
     if finding.degree == "acute" and finding.change == "unchanged":
@@ -146,7 +149,10 @@ def _finding(kind: str, split: str, prior: bool, chance: Chance, side: str = "")
     finding.level = chance.whole(4, 9)
     if finding.place == "vertebra":
         finding.level = chance.whole(5, 12)
+    if kind == "effusion" and finding.side == "bilateral" and chance.happens(0.3):
+        finding.larger = chance.pick(("left", "right"))
     if finding.change == "resolved":
+        finding.larger = ""
         finding.degree = finding.size = finding.count = ""
     elif "readings" in entry and not finding.count and chance.happens(entry["reading_chance"]):
         finding.reading = chance.weighed(entry["readings"])
@@ -154,10 +160,18 @@ def _finding(kind: str, split: str, prior: bool, chance: Chance, side: str = "")
             finding.reading = "malignancy"
         hedges = entry.get("hedges", {"definite": 2, "likely": 5, "possible": 4})
         finding.hedge = "cause" if finding.reading in entry.get("causes", ()) else chance.weighed(hedges)
-    elif kind in catalogue("scenarios")["rules"]["doubtful"] and finding.change == "none" and not finding.size:
-        if finding.degree in _UNCERTAIN_DEGREES:
-            finding.certainty = chance.weighed({"definite": 8, "probable": 1, "possible": 1.2})
+    elif finding.change == "none" and _may_be_doubtful(finding):
+        finding.certainty = chance.weighed({"definite": 8, "probable": 1, "possible": 1.2})
     return finding
+
+
+def _may_be_doubtful(finding: Finding) -> bool:
+    doubtful = catalogue("scenarios")["rules"]["doubtful"]
+    return (
+        finding.kind in doubtful
+        and finding.degree in _UNCERTAIN_DEGREES
+        and not finding.size + finding.larger + finding.count
+    )
 
 
 def _draw(entry: Mapping[str, Any], what: str, split: str, chance: Chance) -> str:

@@ -119,7 +119,9 @@ class FindingWords:
             return placed(finding, self.pen, after=True).after
         if slot == "degreely":
             return adverb(finding.degree) or ""
-        if slot in ("degree", "side", "size", "reading"):
+        if slot == "smaller":
+            return OTHER_SIDE[finding.larger]
+        if slot in ("degree", "side", "size", "reading", "larger"):
             return str(getattr(finding, slot))
         return self.pen.know(slot)
 
@@ -184,7 +186,7 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
     if pen.has(own) and free and chance.happens(entry.get("own", 0.4)):
         template = pen.choose(own, lambda option: fits(option, finding))
     if template is None:
-        bare = size_tail or reading_tail
+        bare = size_tail or reading_tail or bool(finding.larger)
         template = pen.choose(
             f"frames.{change}", lambda option: fits(option, finding) and (not bare or ends_in_noun(option))
         )
@@ -192,6 +194,8 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
         raise LookupError(f"no phrase of frames.{change} fits {finding.kind}")
     words = FindingWords(finding, pen, size=finding.size if size_inside else "")
     tail = ""
+    if finding.larger:
+        tail += _tail("frames.asymmetry", words, pen)
     if size_tail:
         tail += _tail("frames.width_tail" if width else "frames.size_tail", words, pen)
     if reading_tail:
@@ -202,6 +206,22 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
         assert following is not None
         said.append(sentence(following.fill(words)))
     return said
+
+
+def describe_both(finding: Finding, partner: Finding, pen: Pen) -> list[str]:
+    """One sentence about two findings that need no more words than their noun phrases."""
+    other = noun_phrase(partner, pen).text
+    words = FindingWords(finding, pen)
+    template = pen.choose("frames.joint")
+    assert template is not None
+    words.many = noun_phrase_number(finding) == "many"
+    return [sentence(template.fill(lambda slot: other if slot == "other" else words(slot)))]
+
+
+def plain(finding: Finding) -> bool:
+    """Whether its noun phrase says all of the finding."""
+    said_elsewhere = finding.reading or finding.size or finding.larger
+    return finding.change == "none" and finding.certainty == "definite" and not said_elsewhere
 
 
 def hedge(finding: Finding, pen: Pen) -> str:
