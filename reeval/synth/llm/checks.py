@@ -24,9 +24,16 @@ _LEFTOVERS = re.compile(
     |language\ model)\b|\b(?:sure|certainly)[,!]|\bseverity\s?:""",
     re.IGNORECASE | re.VERBOSE,
 )
-_LENGTH = re.compile(
+_SIZE = re.compile(
     r"(?P<numbers>\d+(?:\.\d+)?(?:\s*(?:x|×|by)\s*\d+(?:\.\d+)?)*)[\s-]*(?P<unit>mm|cm|millimet|centimet)",
     re.IGNORECASE,
+)
+_ITEM = re.compile(r"(?:^|(?<=\s))\(?\d{1,2}[.)](?=\s)")
+_WORDS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_NUMBER = re.compile(rf"\d+(?:\.\d+)?|\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
+# What findings do not tell of: whether the report gives advice.
+_ADVICE = re.compile(
+    r"recommend|advis|suggest(?:ed)? (?:ct|follow)|follow[- ]?up|further (?:evaluat|imag|work)", re.IGNORECASE
 )
 
 
@@ -61,8 +68,10 @@ def candidate(draft: Pair, text: str, facts: Facts) -> Pair:
         raise Unmet("error count", f"You list {len(spans)} errors: list the {len(draft.errors)} given ones in order.")
     errors = [_error(draft, written, *each) for each in zip(range(1, len(spans) + 1), draft.errors, spans, strict=True)]
     _apart(written, [error.candidate_span for error in errors])
-    if _millimetres(written) != _millimetres(draft.candidate):
-        raise Unmet("measurements", "Your report gives other sizes than the draft: keep each number and unit.")
+    if _numbers(written) != _numbers(draft.candidate):
+        raise Unmet("numbers", "Your report gives other sizes or numbers than the draft: keep each, with its unit.")
+    if bool(_ADVICE.search(written)) != bool(_ADVICE.search(draft.candidate)):
+        raise Unmet("advice", "Your report gives advice where the draft gives none, or none where it gives some.")
     wanted, stated = set(facts(draft.candidate)), set(facts(written))
     if wanted != stated:
         counts = f"{len(wanted - stated)} of the draft's are lost or worded unclearly, {len(stated - wanted)} are new"
@@ -139,10 +148,12 @@ def _apart(written: str, spans: list[str]) -> None:
         taken.append(place)
 
 
-def _millimetres(text: str) -> set[tuple[float, ...]]:
-    """The sizes of a report in one unit: a converted unit is no other size."""
+def _numbers(text: str) -> set[tuple[float, ...]]:
+    """The numbers of a report, of which list items have none; a size in millimetres, whatever its unit."""
     found = set()
-    for match in _LENGTH.finditer(text):
+    for match in _SIZE.finditer(text):
         scale = 10 if match["unit"].lower().startswith("c") else 1
-        found.add(tuple(round(float(number) * scale, 3) for number in re.findall(r"\d+(?:\.\d+)?", match["numbers"])))
+        found.add((0.0, *(round(float(n) * scale, 3) for n in re.findall(r"\d+(?:\.\d+)?", match["numbers"]))))
+    for number in _NUMBER.findall(_ITEM.sub(" ", _SIZE.sub(" ", text)).lower()):
+        found.add((_WORDS.index(number) + 2.0 if number in _WORDS else float(number),))
     return found

@@ -6,7 +6,6 @@ both hold report text. The key comes from an environment variable and is shown n
 """
 
 import dataclasses
-import importlib
 import json
 import logging
 import os
@@ -16,7 +15,6 @@ from typing import Any
 
 from reeval.synth.llm import address
 
-_INSTALL = "the package openai must be installed (pip install -e '.[llm]')"
 # How an answer in JSON is asked for, the most exact way first; a server that refuses one is asked in the next.
 _FORMATS = ("json_schema", "json_object", "")
 _GO_ON = "what is finished stays; the same command goes on from there"
@@ -97,13 +95,7 @@ class Server:
         local = address.local(options.base_url)
         if not local:
             _warn(options)
-        try:
-            # By name: it is no dependency of a plain install.
-            self._openai = importlib.import_module("openai")
-        except ModuleNotFoundError as error:
-            if error.name != "openai":
-                raise
-            raise ValueError(_INSTALL) from None
+        self._openai = _openai()
         # Older releases write questions to the log when OPENAI_LOG=debug.
         logging.getLogger("openai").setLevel(logging.WARNING)
         self._client = self._openai.OpenAI(
@@ -184,6 +176,16 @@ class Server:
         if status < 400:
             remedy = "redirects are not followed; give the address that it leads to"
         return ServerGone(f"{options.base_url}: answers HTTP {status}: {remedy}")
+
+
+def _openai() -> Any:
+    try:
+        import openai  # not in a plain install
+    except ModuleNotFoundError as error:
+        if error.name != "openai":
+            raise
+        raise ValueError("the package openai must be installed (pip install -e '.[llm]')") from None
+    return openai
 
 
 def gone(options: LlmOptions, pairs: int, last: NoAnswer) -> ServerGone:
