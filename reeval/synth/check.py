@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from reeval.pairs import Pair
 from reeval.synth.analysis import Analysis, analyse
 from reeval.synth.mentions import ABSENT, PRESENT
+from reeval.synth.statements import Normal
 
 _ILL_FORMED = re.compile(
     r"(?P<spaces>[^\s]  +\S)|(?P<stops>\.\s*\.)|(?P<comma>,\s*[.,;])|(?P<before> [,.;:](?!\d))"
@@ -32,7 +33,9 @@ def contradictions(analysis: Analysis) -> set[Hashable]:
         if finding.concept in denied:
             found.add(("denied", finding.concept))
         for normal in analysis.normals:
-            if normal.rules_out(finding) and not (normal.acute and finding.weight not in ("urgent", "actionable")):
+            # Lungs with a granuloma or some scarring are called clear, too.
+            serious = finding.weight in ("urgent", "actionable") if normal.acute else finding.weight != "benign"
+            if serious and normal.rules_out(finding) and not _reserved(analysis, normal):
                 found.add(("normal", normal.names, finding.concept))
         if mention.value("side"):
             section = analysis.sentence(mention.sentence).section
@@ -42,6 +45,11 @@ def contradictions(analysis: Analysis) -> set[Hashable]:
             if concept == other and section < elsewhere and said_there and not said & said_there and "both" not in said:
                 found.add(("sides", concept))
     return found
+
+
+def _reserved(analysis: Analysis, normal: Normal) -> bool:
+    """ "The lungs are otherwise clear": beside what was said."""
+    return "otherwise" in analysis.document.of(analysis.sentence(normal.sentence)).lower()
 
 
 def ill_formed(text: str) -> dict[str, int]:

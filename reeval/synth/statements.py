@@ -50,8 +50,8 @@ def _patterns() -> tuple[tuple[str, frozenset[str], bool, re.Pattern[str]], ...]
 _FRAME = re.compile(
     r"(?:specifically|otherwise|overall|currently|again|grossly|there|is|are|it|seen|identified|noted|demonstrated|present"
     r"|today|appears?|in size|size|and|contours?|shape|configuration|appearance|silhouettes?|for size|at this time"
-    r"|on this (?:exam|study)|bilaterally|structures|limits|of the (?:thorax|chest)|the|within|normal|unremarkable|clear"
-    r"|stable|intact|[,.!; ])+"
+    r"|on this (?:exam|study)|bilaterally|structures|limits|of the (?:thorax|chest)|the|within|normal|clear"
+    r"|unremarkable|stable|intact|[,.!; ])+"
 )
 
 
@@ -72,7 +72,7 @@ def normals(document: Document) -> tuple[Normal, ...]:
                 continue
             names.append(name)
             spaces |= ruled_out
-            acute &= only_acute
+            acute &= only_acute or re.search(r"\b(?:acute|active)\b", match[0]) is not None
             rest = rest.replace(match[0], " ")
         if names:
             whole = _FRAME.fullmatch(rest.strip() or ".") is not None and not PLACEHOLDER.search(text)
