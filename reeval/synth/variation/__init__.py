@@ -29,6 +29,8 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
     yield from normals.variations(analysis, read_normals, rng)
     for clause in rest:
         yield from normals.globals_(analysis, clause, rng)
+        yield from normals.parted(analysis, clause, rng)
+        yield from denials.parted(analysis, clause, rng)
     yield from findings.variations(analysis, rest, rng)
     yield from words.variations(analysis, rng)
     yield from layout.variations(analysis, rng)

@@ -8,39 +8,46 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation, fitted
-from reeval.synth.mentions import ABSENT, Mention
+from reeval.synth.mentions import ABSENT, PRESENT, Mention
 from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, running, table, upper_first
 
-_PARTS = re.compile(r"\s*,?\s+(?:and/or|or|nor|and)\s+(?:no\s+)?|\s*,\s*(?:no\s+)?")
+_PARTS = re.compile(
+    r"\s*,?\s+(?:and/or|or|nor|and)\s+(?:no\s+(?:(?:evidence|findings) of\s+)?)?|\s*,\s*(?:no\s+(?:(?:evidence|findings) of\s+)?)?"
+)
 _HOLDS = re.compile(r"\b(?:with|but|to suggest|however|than|change|which|that|is|are|has|of the|longer|for)\b")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Denial:
-    """A clause that denies `items` (as written, in running form), each with its only mention; `lungs` where it says
-    of what the lungs are free; `fixed` where the items' order bears on the meaning."""
+    """A clause that denies `items` (as written, in running form), each with its only mention. `shared`: a word of
+    the first could speak of all ("large"), and `placed`: words behind one
+    could, so that the items of a list stay in their order."""
 
     clause: Clause
     items: tuple[str, ...]
     mentions: tuple[Mention, ...]
-    lungs: bool
-    fixed: bool
+    shared: bool
+    placed: bool
+
+    @property
+    def fixed(self) -> bool:
+        return self.placed or (self.shared and len(self.items) > 1)
 
 
 @functools.cache
 def _frame() -> re.Pattern[str]:
     words = table("denials")
-    return re.compile(
-        rf"(?:(?P<lead>{words['lead']})|(?P<lungs>{words['lungs']}))\s+(?P<items>.+?)(?:\s+{words['tail']})?"
-    )
+    return re.compile(rf"(?:{words['lead']}|{words['lungs']})\s+(?P<items>.+?)(?:\s+{words['tail']})?")
 
 
-def read(analysis: Analysis, found: Clause) -> Denial | None:
-    """The denial that a clause is and nothing else; None where it is not quite one."""
+def read(analysis: Analysis, found: Clause, at: int | None = None) -> Denial | None:
+    """The denial that a clause is and nothing else; None where it is not quite one. `at`: where its words would begin
+    in the text, if it is the end of a sentence with a "no" before it."""
+    at = found.start if at is None else at
     frame = _frame().fullmatch(found.words)
     if not frame:
         return None
-    low, high = found.start + frame.start("items"), found.start + frame.end("items")
+    low, high = at + frame.start("items"), at + frame.end("items")
     mentions = [m for m in analysis.by_sentence[found.index] if m.start >= low]
     if not mentions or any(m.polarity != ABSENT for m in mentions):
         return None
@@ -61,12 +68,14 @@ def read(analysis: Analysis, found: Clause) -> Denial | None:
             return None
     items = tuple(running(analysis.document, a, b) for a, b in spans)
     shared = set(table("denials")["shared"])
-    fixed = len(items) > 1 and bool(shared & set(items[0].lower().split()[:-1]))
-    return Denial(found, items, tuple(own), frame["lungs"] is not None, fixed)
+    return Denial(
+        found, items, tuple(own), bool(shared & set(items[0].lower().split()[:-1])), any(m.high > m.end for m in own)
+    )
 
 
-def _is(mentions: tuple[Mention, ...]) -> str:
-    return "are" if mentions[-1].plural else "is"
+def _verbs(mentions: tuple[Mention, ...]) -> dict[str, str]:
+    """The verb before a list and the one behind it."""
+    return {"be": "are" if mentions[0].plural else "is", "is": "are" if mentions[-1].plural else "is"}
 
 
 def _wanted(denial: Denial, rng: random.Random) -> Iterator[tuple[str, str]]:
@@ -78,25 +87,52 @@ def _wanted(denial: Denial, rng: random.Random) -> Iterator[tuple[str, str]]:
         while order == sorted(order):
             rng.shuffle(order)
         moved = [items[i] for i in order]
-        is_ = _is(tuple(mentions[i] for i in order))
-        yield "order", rng.choice(words["any"]).format(x=joined(moved, "or", comma), **{"is": is_})
+        verbs = _verbs(tuple(mentions[i] for i in order))
+        yield "order", rng.choice(words["any"]).format(x=joined(moved, "or", comma), **verbs)
         if len(items) == 2:
-            yield "negation", rng.choice(words["pair"]).format(a=moved[0], b=moved[1], **{"is": is_})
+            yield "negation", rng.choice(words["pair"]).format(a=moved[0], b=moved[1], **verbs)
         cut = rng.randrange(1, len(items))
         # A word shared by a list stays with it; a list cut in two has no such word here.
         first, second = joined(moved[:cut], "or", comma), joined(moved[cut:], "or", comma)
-        one = rng.choice(words["any"][:3]).format(x=first, **{"is": _is(tuple(mentions[i] for i in order[:cut]))})
-        other = rng.choice(words["any"][:8]).format(x=second, **{"is": _is(tuple(mentions[i] for i in order[cut:]))})
+        one = rng.choice(words["any"][:3]).format(x=first, **_verbs(tuple(mentions[i] for i in order[:cut])))
+        other = rng.choice(words["any"][:8]).format(x=second, **_verbs(tuple(mentions[i] for i in order[cut:])))
         yield "split", f"{one}. {upper_first(other)}"
     for frame in rng.sample(words["any"], 2):
-        yield "negation", frame.format(x=joined(items, "or", comma), **{"is": _is(mentions)})
-    if len(items) == 1:
-        yield "negation", rng.choice(words["single"]).format(x=items[0], **{"is": _is(mentions)})
+        yield "negation", frame.format(x=joined(items, "or", comma), **_verbs(mentions))
+    if len(items) == 1 and not denial.shared:
+        yield "negation", rng.choice(words["single"]).format(x=items[0], **_verbs(mentions))
         mention = mentions[0]
         if mention.finding.sided and not mention.slots and mention.finding.space == "pleura":
             frame = rng.choice(words["sided"])
             if not mention.plural or "neither" not in frame:
-                yield "negation", frame.format(x=items[0], **{"is": _is(mentions)})
+                yield "negation", frame.format(x=items[0], **_verbs(mentions))
+
+
+_WITHOUT = re.compile(
+    r"(?P<with>,?(?: and)? (?:without|with no)(?: evidence of| findings of)?) (?!(?:change|interval|acute))"
+)
+
+
+def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Variation]:
+    """ "X without Y or Z." as "X. No Y or Z." """
+    cues = list(_WITHOUT.finditer(found.words))
+    if len(cues) != 1 or re.search(
+        r"\b(?:no|not|may|could|which|that|if|free|clear of)\b", found.words[: cues[0].start()]
+    ):
+        return
+    low = found.start + cues[0].end()
+    denial = read(analysis, Clause(found.index, low, found.end, "no " + found.words[cues[0].end() :]), low - 3)
+    if any(m.polarity != PRESENT for m in analysis.by_sentence[found.index] if m.start < low):
+        return
+    head = found.words[: cues[0].start()]
+    if denial is None or re.search(r"\b(?:is|are|appears?|remains?|otherwise|and|but|grossly|of|the|with)$", head):
+        return
+    verbs = _verbs(denial.mentions)
+    frame = rng.choice(table("denials")["any"][:8])
+    new = frame.format(x=joined(list(denial.items), "or", rng.random() < 0.6), **verbs)
+    new = upper_first(new)
+    new = new.upper() if analysis.document.capitals else new
+    yield Variation("split", (Change(found.start + cues[0].start(), found.end, f". {new}"),))
 
 
 def variations(analysis: Analysis, denials: dict[int, Denial], rng: random.Random) -> Iterator[Variation]:
@@ -109,13 +145,13 @@ def variations(analysis: Analysis, denials: dict[int, Denial], rng: random.Rando
                 yield Variation(kind, (change,))
     for index, denial in denials.items():
         after = denials.get(index + 1)
-        if after is None or denial.fixed or after.fixed or not neighbours(analysis, index):
+        if after is None or denial.fixed or after.fixed or denial.shared or not neighbours(analysis, index):
             continue
         if after.clause.start != analysis.sentence(index + 1).start or len(denial.items) + len(after.items) > 5:
             continue
-        items, is_ = [*denial.items, *after.items], _is((*denial.mentions, *after.mentions))
+        items, verbs = [*denial.items, *after.items], _verbs((*denial.mentions, *after.mentions))
         if set(table("denials")["shared"]) & set(items[0].split()[:-1]):
             continue
-        new = rng.choice(table("denials")["any"][:8]).format(x=joined(items, "or", rng.random() < 0.6), **{"is": is_})
+        new = rng.choice(table("denials")["any"][:8]).format(x=joined(items, "or", rng.random() < 0.6), **verbs)
         new = fitted(document, denial.clause.start, new)
         yield Variation("merge", (Change(denial.clause.start, after.clause.end, new),))

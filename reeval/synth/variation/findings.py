@@ -5,6 +5,7 @@ import functools
 import random
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation, fitted
@@ -12,12 +13,15 @@ from reeval.synth.mentions import PRESENT, Mention, Slot
 from reeval.synth.variation.clauses import Clause, article, rewritten, running, table
 
 _PLACED = re.compile(
-    r"(?P<seen>(?:(?:is|are) )?(?:again )?(?:seen|noted|present|identified|demonstrated|visualized) )?(?P<place>(?:in|at|of|on|within|along|throughout) .+)"
+    r"(?P<seen>(?:(?:is|are) )?(?:again )?(?:seen|noted|present|identified|demonstrated|visualized) )?"
+    r"(?P<place>(?:in|at|of|on|within|along|throughout) .+)"
 )
-_CHANGED = re.compile(
-    r",? ?(?:(?:which )?(?:is|are|appears?|remains?) )?(?P<change>stable|unchanged|new|increased|decreased|improved|worsened)"
+_CHANGES = "stable|unchanged|new|increased|decreased|improved"
+_CHANGED = re.compile(rf",? ?(?:(?:which )?(?:is|are|has|have) )?(?P<change>{_CHANGES})$")
+# After these a phrase may end in other words than before without being read on.
+_FOLLOWED = re.compile(
+    r"\s*(?:$|[.;]|,? (?:which|that|with|may|could|is|are|and(?!/)|suggest\w*|consistent|overlying|compatible)\b)"
 )
-_SIDES = {"left": "left", "right": "right", "both": "bilateral"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,8 +38,18 @@ class Phrase:
     said_seen: bool
 
     @property
-    def is_(self) -> str:
-        return "are" if self.mention.plural else "is"
+    def plural(self) -> bool:
+        return self.mention.plural or re.search(r"(?<![siu])s$", self.name) is not None
+
+    def verbs(self) -> dict[str, str]:
+        return {"is": "are", "has": "have"} if self.plural else {"is": "is", "has": "has"}
+
+    def bare(self, name: str) -> bool:
+        """Whether the noun stands without an article."""
+        words = table("findings")["articles"]
+        if self.plural or self.mention.slot("count") or re.search(words["without"], name):
+            return True
+        return self.mention.finding.mass and not re.search(words["with"], name)
 
 
 def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
@@ -46,9 +60,9 @@ def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
     if any(slot.name in ("certainty",) or (slot.name, slot.value) == ("change", "resolved") for slot in mention.slots):
         return None
     names = [slot.name for slot in mention.slots]
-    if any(names.count(name) > 1 for name in ("side", "change", "size", "degree")):
+    if any(names.count(name) > 1 for name in ("side", "change", "size", "degree", "age")):
         return None
-    if any(slot.start >= mention.start and slot.end <= mention.end for slot in mention.slots):
+    if re.search(r"\b(?:is|are|appears?|remains?)\b", document.lower[mention.start : mention.end]):
         return None  # a clause that stands for the name
     before, after = running(document, mention.low, mention.start), document.lower[mention.end : mention.high]
     before, after = " ".join(before.split()), " ".join(after.split())
@@ -56,11 +70,11 @@ def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
     slot = mention.slot("change")
     if slot and slot.start < mention.start:
         change = document.lower[slot.start : slot.end]
-        if not re.fullmatch(r"stable|unchanged|new|increased|decreased|improved|worsened", change):
+        if not re.fullmatch(_CHANGES, change):
             return None
         before = " ".join(re.sub(rf"\b{change}\b,?", "", before, count=1, flags=re.I).split())
     elif slot:
-        match = re.search(rf"{_CHANGED.pattern}$", after)
+        match = _CHANGED.search(after)
         if not match:
             return None
         change, after = match["change"], after[: match.start()].strip()
@@ -97,16 +111,12 @@ def after_only(after: str, mention: Mention, before: str, name: str, change: str
 
 
 @functools.cache
-def _places() -> tuple[tuple[re.Pattern[str], re.Pattern[str], dict[str, object]], ...]:
+def _places() -> tuple[tuple[re.Pattern[str], re.Pattern[str], dict[str, Any]], ...]:
+    """Each place before and after a name, as patterns, with its entry."""
     made = []
     for entry in table("findings")["place"]:
-        side = "(?P<s>left|right)"
-        before = re.escape(entry["before"]).replace(r"\{s\}", side).replace(r"\ ", " ")
-        afters = [
-            re.escape(a).replace(r"\{s\}", side if i == 0 else "(?:left|right)").replace(r"\ ", " ")
-            for i, a in enumerate([entry["after"]])
-        ]
-        made.append((re.compile(rf"\b{before}$"), re.compile(afters[0]), entry))
+        before, after = (re.escape(entry[key]).replace(r"\{s\}", "(?P<s>left|right)") for key in ("before", "after"))
+        made.append((re.compile(rf"\b{before}$"), re.compile(after), entry))
     return tuple(made)
 
 
@@ -122,8 +132,10 @@ def _noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
         and not (name == names[0] and before.endswith(("pleural", "pulmonary", "lung")))
     ):
         name = rng.choice(names)
-    elif names and name.endswith("s") and name[:-1] in names and rng.random() < 0.5:
-        name = rng.choice(names) + "s"
+    elif names and mention.plural and rng.random() < 0.5:
+        plurals = [f"{other}s" for other in names if f"{other}s" in mention.finding.plural]
+        if name in plurals and not before.endswith(("pleural", "pulmonary", "lung")):
+            name = rng.choice(plurals)
     places = {slot.value for slot in mention.slots if slot.name == "place"} - {"lung"}
     side = mention.value("side")
     roll = rng.random()
@@ -137,6 +149,8 @@ def _noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
             short = entry.get("short", {})
             if said in short and roll < 0.3:
                 return f"{rest} {short[said]} {name}".strip(), ""
+            if roll < 0.4 and "same" in entry:
+                return f"{rest} {rng.choice(entry['same'])} {name}".strip(), ""
             if roll < 0.85:
                 form = rng.choice([entry["after"], *entry.get("also", ())])
                 return f"{rest} {name}".strip(), form.format(s=said)
@@ -160,7 +174,7 @@ def _noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
         and mention.finding.sided
         and re.search(r"\b(?:left|right|bilateral)\b", before)
     ):
-        word = re.search(r"\b(left-sided|right-sided|left|right|bilateral)\b", before)
+        word = re.search(r"\b(left[- ]sided|right[- ]sided|left|right|bilateral)\b", before)
         assert word is not None
         rest = " ".join((before[: word.start()] + before[word.end() :]).split())
         if word[0] == "bilateral":
@@ -172,7 +186,7 @@ def _noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
                 both = rng.choice(["left and right", "right and left"])
                 return f"{before[: word.start()]}{both}{before[word.end() :]} {name}", ""
         else:
-            plain = word[0].removesuffix("-sided")
+            plain = word[0].split("-")[0].split()[0]
             if roll < 0.5:
                 return f"{rest} {name}".strip(), f"on the {plain}"
             if roll < 0.85:
@@ -193,10 +207,11 @@ def noun(parts: Phrase, rng: random.Random) -> tuple[str, str]:
         else:
             back = f"{back} measuring {parts.size}".strip()
     if parts.change:
-        if parts.change == "new" or rng.random() < 0.5:
-            front = f"{parts.change} {front}"
+        words = table("findings")["changes"][parts.change]
+        if rng.random() < 0.6:
+            front = f"{rng.choice(words['before'])} {front}"
         else:
-            back = f"{back}, {parts.change}" if back else f", {parts.change}"
+            back = f"{back}, {rng.choice(words['after'])}"
     return front, back
 
 
@@ -243,14 +258,6 @@ def _text(lower: str, slot: Slot | None) -> str:
     return lower[slot.start : slot.end] if slot else ""
 
 
-@functools.cache
-def _frame() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    frames = table("findings")["frames"]
-    return re.compile(frames["lead"]), re.compile(
-        rf"(?: (?P<again>again)?|(?P<is> (?:is|are)(?P<once> again)?) )?(?P<seen>{frames['tail']})?"
-    )
-
-
 def _around(words: str, low: int, high: int) -> tuple[bool, bool] | None:
     """Whether the words around a mention are a mere frame: (it has a verb, it says "again"); None where they say more."""
     before, after = words[:low], words[high:].strip()
@@ -280,14 +287,19 @@ def variations(analysis: Analysis, found: list[Clause], rng: random.Random) -> I
             parts = phrase(analysis, mention)
             if parts is None or parts.change or parts.said_seen:
                 continue
-            for _ in range(2):
-                new = _joined(*noun(parts, rng))
-                old = document.text[mention.low : mention.high]
-                if new.lower() != " ".join(old.lower().split()) and new.split()[0][:1] in old[:1].lower() + "aeiou"[:0]:
-                    yield Variation(
-                        "attribute", (Change(mention.low, mention.high, fitted(document, mention.low, new)),)
-                    )
-                    break
+            front, back = noun(parts, rng)
+            old = document.text[mention.low : mention.high]
+            new = _joined(front, back)
+            follows = _FOLLOWED.match(document.lower, mention.high, clause.end)
+            if back and not parts.after and not follows:
+                continue  # "1 cm nodule left apex": what follows would be read with the new end
+            if document.text[max(clause.start, mention.low - 1) : mention.low] in ("/", "-"):
+                continue
+            before = re.search(r"\b(an?) $", document.lower[clause.start : mention.low])
+            if before and article(new).split()[0] != before[1]:
+                continue
+            if new.lower() != " ".join(old.lower().split()):
+                yield Variation("attribute", (Change(mention.low, mention.high, fitted(document, mention.low, new)),))
 
 
 def _recast(
@@ -299,26 +311,30 @@ def _recast(
         drawn += _phrases(analysis, mention, rng)
     parts = phrase(analysis, mention)
     if parts and not clause.words.startswith("the "):
-        frames = table("findings")["frames"]
-        for _ in range(4):
-            front, back = noun(parts, rng)
-            np = _joined(front, back)
-            there = f"there {parts.is_}"
-            counted = mention.slot("count") is not None
-            bare = mention.plural or mention.finding.mass or counted
-            a, bare_front = (np, front) if bare else (article(np), article(front))
-            frame = rng.choice([*frames["again"]] if again else [*frames["plain"], *frames["fragment"]])
-            if ", " in back and "{is}" in frame:
-                frame = "{np}"
-                if again:
-                    continue
-            if "{a} {is}" in frame and back and rng.random() < 0.5 and not back.startswith("of"):
-                # "A small effusion is seen on the right."
-                new = frame.format(a=bare_front, there=there, np=front, **{"is": parts.is_}) + f" {back}"
-            else:
-                new = frame.format(a=a, np=np, there=there, **{"is": parts.is_})
-            drawn.append(new)
+        drawn += [_framed(parts, again, rng) for _ in range(4)]
     for new in dict.fromkeys(drawn):
         change = rewritten(document, clause, new)
         if change:
             yield Variation("recast", (change,))
+
+
+def _framed(parts: Phrase, again: bool, rng: random.Random) -> str:
+    """A sentence that says the phrase and nothing else."""
+    frames = table("findings")["frames"]
+    verbs = parts.verbs()
+    if parts.change and not again and rng.random() < 0.3:
+        front, back = noun(dataclasses.replace(parts, change=""), rng)
+        says = rng.choice(table("findings")["changes"][parts.change]["says"]).format(**verbs)
+        says = says.replace("remains", "remain") if parts.plural else says
+        return f"{_joined(front, back)} {says}"
+    front, back = noun(parts, rng)
+    said = _joined(front, back)
+    bare = parts.bare(parts.name) or front.startswith("interval ")
+    one = said if bare else article(said)
+    frame = rng.choice(frames["again"] if again else [*frames["plain"], *frames["fragment"]])
+    if back.startswith(",") and ("{is}" in frame or frame.startswith("{np} ")):
+        frame = "{there} again {a}" if again else "{np}"
+    if "{a} {is}" in frame and back and not back.startswith(("of ", "measuring", ",")) and rng.random() < 0.5:
+        # "A small effusion is seen on the right."
+        return frame.format(a=front if bare else article(front), **verbs) + f" {back}"
+    return frame.format(a=one, np=said, there=f"there {verbs['is']}", **verbs)

@@ -98,11 +98,13 @@ def read(analysis: Analysis, found: Clause) -> Statement | None:
     return Statement(found, *parts) if parts else None
 
 
-def _subject(key: str, before: str, rng: random.Random, tail: str) -> tuple[str, bool]:
+def _subject(key: str, before: str, rng: random.Random, tail: str, several: bool) -> tuple[str, bool]:
     entry = table("normals")["subjects"][key]
     forms = [(form, False) for form in entry.get("singular", ())] + [(form, True) for form in entry.get("plural", ())]
     if tail and key == "heart_size":
         forms = [("cardiac silhouette", False)]
+    if several:
+        forms = [form for form in forms if " and " not in form[0]] or forms
     if before:
         forms = [form for form in forms if not form[0].startswith(("both", "right", "left"))]
     form, plural = rng.choice(forms)
@@ -113,7 +115,9 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
     """The statement about some of its subjects, in words drawn anew."""
     data = table("normals")
     keys = [statement.subjects[i] for i in subjects]
-    drawn = [_subject(statement.subjects[i], statement.before[i], rng, statement.tail) for i in subjects]
+    drawn = [
+        _subject(statement.subjects[i], statement.before[i], rng, statement.tail, len(subjects) > 1) for i in subjects
+    ]
     predicate = data["predicates"][statement.predicate]
     adverb = f"{statement.adverb} " if statement.adverb else ""
     tail = f" {statement.tail}" if statement.tail else ""
@@ -124,6 +128,8 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
         return rng.choice(
             ["the heart is normal in size", "heart is normal in size", "cardiac silhouette is normal in size"]
         )
+    if keys == ["trachea"] and statement.predicate == "midline" and not (adverb or tail) and rng.random() < 0.5:
+        return rng.choice(data["subjects"]["trachea"]["denied"])
     names = joined([name for name, _ in drawn], "and", rng.random() < 0.7)
     verb = "are" if len(drawn) > 1 or drawn[0][1] else "is"
     if keys == ["lungs"] and statement.predicate == "clear" and not adverb and rng.random() < 0.35:
@@ -183,32 +189,58 @@ def _global() -> re.Pattern[str]:
     data = table("normals")["global"]
     regions = _any([form for group in data["regions"] for form in group if form])
     return re.compile(
-        r"(?:(?:there (?:is|are) )?no (?P<evidence>(?:radiographic )?evidence (?:of|for) )?(?:any |an )?|negative for )"
+        r"(?:(?:there (?:is|are) )?no (?P<evidence>(?:radiographic )?(?:evidence|findings) (?:of|for) )?(?:any |an )?|negative for )"
         rf"(?P<a>acute|active)(?P<early> radiographic)?(?: (?P<r>{regions}))?(?P<late> radiographic)?"
         rf" (?P<n>{_any(data['nouns'])}|processes)(?: radiographically)?"
-        r"(?: (?:is |are )?(?:seen|noted|identified|present|detected|demonstrated|appreciated))?"
+        r"(?: (?:is |are )?(?:seen|noted|identified|present|detected|demonstrated|appreciated|visualized))?"
     )
+
+
+def _told(words: str) -> tuple[str, str] | None:
+    """`overall` of the frames that name the region last."""
+    data = table("normals")["global"]
+    for name, group in (("bones", -1), ("heart_lungs", 0)):
+        for frame in data[name]:
+            pattern = re.escape(frame).replace(r"\{a\}", "(acute|active)").replace(r"\{is\}", "(?:is|are)")
+            pattern = pattern.replace(r"\{n\}", f"(?:{_any(data['nouns'])})")
+            told = re.fullmatch(pattern, words)
+            if told:
+                return told[1], data["regions"][group][0]
+    return None
 
 
 @functools.lru_cache(8192)
 def overall(words: str) -> tuple[str, str] | None:
     """(adjective, region) of a statement about the whole study in lower case; ("", "") for "normal chest"."""
-    words = " ".join(words.split())
+    words = re.sub(r"\bchest (?:films?|x-rays?)\b|\bcxr\b", "chest radiograph", " ".join(words.split()))
     data = table("normals")["global"]
     if words in data["chest"]:
         return "", ""
     match = _global().fullmatch(words)
     if not match:
-        for frame in data["bones"]:
-            pattern = (
-                re.escape(frame).replace(r"\{a\}", "(acute|active)").replace(r"\{n\}", f"(?:{_any(data['nouns'])})")
-            )
-            told = re.fullmatch(pattern.replace(r"\ ", " "), words)
-            if told:
-                return told[1], data["regions"][-1][0]
-        return None
+        return _told(words)
     region = match["r"] or ""
     return match["a"], next(group[0] for group in data["regions"] if region in group)
+
+
+def several(words: str) -> list[tuple[tuple[str, ...], tuple[str, ...], str, str, str]]:
+    """The statements that a clause in lower case consists of; none where it says anything else."""
+    whole = parsed(words)
+    if whole:
+        return [whole]
+    parts = re.split(r",? and (?=the )|[,;] (?:and )?|,? with ", " ".join(words.split()))
+    each = [part for part in map(parsed, parts) if part]
+    return each if len(each) == len(parts) else []
+
+
+def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Variation]:
+    """ "Heart size normal, lungs clear." as sentences of their own."""
+    each = several(found.words)
+    if len(each) < 2:
+        return
+    said = [_said(Statement(found, *part), range(len(part[0])), rng) for part in each]
+    new = fitted(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    yield Variation("split", (Change(found.start, found.end, new),))
 
 
 def globals_(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Variation]:
@@ -223,7 +255,15 @@ def globals_(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[
         forms = next(group for group in data["regions"] if region in group)
         bones = "bony" in forms
         radiographic = bool(match["early"] or match["late"] or (match["evidence"] or "").startswith("radiographic"))
-        frames = data["radiographic"] if radiographic else [*data["plain"], *(data["bones"] if bones else ())]
+        frames = (
+            data["radiographic"]
+            if radiographic
+            else [
+                *data["plain"],
+                *(data["bones"] if bones else ()),
+                *(data["heart_lungs"] if "cardiopulmonary" in forms else ()),
+            ]
+        )
         for frame in rng.sample(frames, min(4, len(frames))):
             noun = rng.choice(data["nouns"])
             if bones and noun in ("disease", "process", "pathology"):
