@@ -10,7 +10,7 @@ _ARTICLE = re.compile(r"\b(an?)[ \t]+$", re.IGNORECASE)
 _AN = re.compile(r"(?!uni|use|one|eu)[aeiou]|8|11\b|18\b|ng\b|icd\b|mr|fr?\b|s-", re.IGNORECASE)
 # What may stand before a phrase that takes a further word in front: nothing that could itself belong to it.
 _FREE = re.compile(
-    r"(?:^|[.;:,(]|\b(?:a|an|the|is|are|was|were|with|and|shows?|demonstrates?|of|has|have|also|in|are noted|by"
+    r"(?:^|[.;:,(]|\b(?:a|an|is|are|was|were|with|and|shows?|demonstrates?|has|have|also|in|are noted|by"
     r"|there's|suggests?|bilaterally))\s*$"
 )
 _END = re.compile(r"\s*(?:[.;]|$)")
@@ -60,6 +60,8 @@ def prefixed(document: Document, at: int, word: str) -> Change:
 def free(document: Document, mention: Mention) -> bool:
     """Whether a further word can stand in front of a mention: its words begin there, and it is no clause."""
     start = document.sentences[mention.sentence].start
+    if re.match(r"\s+(?:density|opacity|lesion|densities|like)\b", document.lower[mention.end : mention.end + 12]):
+        return False  # "mass density": the name is part of a longer one
     return not told(document, mention) and _FREE.search(document.lower[start : mention.low]) is not None
 
 
