@@ -95,6 +95,9 @@ def refused(argv: list[str], says: str, given: Path, capsys: pytest.CaptureFixtu
         ([*RUN, "--workdir=w", "--wordir=x"], "wordir"),
         ([*RUN, "--workdir=w", "extra"], "'extra'"),
         (["eval", "--config=configs/tiny.py"], "--workdir"),
+        (["pairs"], "reeval pairs check | convert"),
+        (["pairs", "check", "--json", "GIVEN/no json.jsonl", "more"], "unexpected argument 'more'"),
+        (["pairs", "convert", "--format=mapping", "--input=x.csv", "--out="], "flag --out is empty; give a file"),
         (["export", "--workdir=w"], "--out"),
         (["export", "--workdir=w", "--out=o", "--format=gguf"], "merged|adapter"),
         (["train", "--config=configs/tny.py", "--workdir=w"], "--config=configs/tny.py: no such file"),
@@ -189,6 +192,8 @@ def test_an_evaluation_or_export_of_nothing(given: Path, tmp_path: Path, capsys:
         refused([*argv, "--workdir=GIVEN/a file"], "a file", given, capsys)
     refused([*evaluation, "--config.eval.base=maybe", f"--workdir={tmp_path}"], "config.eval.base", given, capsys)
     refused([*evaluation, "--config.eval.pairs=no", f"--workdir={tmp_path}"], "no: no such pair file", given, capsys)
+    ungraded = [*evaluation, "--config.eval.pairs=GIVEN/unlabelled.jsonl", f"--workdir={tmp_path}"]
+    refused(ungraded, "unlabelled.jsonl:2: field 'errors': missing, and 'label' too", given, capsys)
     assert not (tmp_path / "out").exists()
 
 

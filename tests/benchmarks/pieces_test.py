@@ -69,9 +69,9 @@ def test_a_span_in_the_candidate_touches_its_piece():
     (problem,) = found(errors=(Error("inaccuracy", "laterality", "right", "No nodule", "significant"),))
     assert "'errors[0].candidate_span': stands elsewhere" in problem
     # Of several places with the same words one is enough; what is deleted leaves a place between two letters.
-    text = "a b. a c."
-    omission = Error("omission", "finding", "a c", "a", "significant")
-    pair = Pair("a", "r", text, "a b. a.", (omission,), {"pieces": [[0, 6], [6, 8, "", "error 0"], [8, 9]]})
+    text = "a b. a (c."
+    omission = Error("omission", "finding", "a (c", "a", "significant")
+    pair = Pair("a", "r", text, "a b. a.", (omission,), {"pieces": [[0, 6], [6, 9, "", "error 0"], [9, 10]]})
     assert list(pieces.problems(pair)) == []
 
 
