@@ -33,14 +33,15 @@ def write_tensorboard(logdir: str | Path, summaries: Mapping[str, Summary], step
 
 
 def print_table(judges: Mapping[str, Mapping[str, Summary]], console: Console | None = None) -> None:
-    """Print the table of judges and the table of severities.
+    """Print the table of judges and, unless the pairs have labels alone, the table of severities.
 
     Args:
         judges: name ("base", "tuned") -> mode -> summary; all over the same pairs.
         console: default standard output. A file or a pipe gets plain lines, as wide as they need to be.
     """
     console = console or Console()
-    for table in (_scores(judges), _severities(judges)):
+    errors = any(s["severity"]["all"]["found"]["n"] for modes in judges.values() for s in modes.values())
+    for table in (_scores(judges), *([_severities(judges)] if errors else [])):
         if not console.is_terminal:
             # Without a terminal rich assumes 80 columns and would squeeze what is wider.
             wanted = console.measure(table, options=console.options.update(max_width=1000)).maximum

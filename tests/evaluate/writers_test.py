@@ -100,3 +100,11 @@ def test_a_narrow_terminal_folds_and_loses_nothing(summaries):
     wide = printed({"base": summaries})
     kept = [sorted("".join(t.split())) for t in (text, wide)]
     assert [c for c in kept[0] if c.isdigit()] == [c for c in kept[1] if c.isdigit()]
+
+
+def test_pairs_with_labels_alone_have_no_table_of_severities():
+    label = {True: "significant", False: "insignificant"}
+    graded = [Pair(p.pair_id, p.reference_id, p.reference, p.candidate, label=label[p.significant]) for p in PAIRS]
+    out = io.StringIO()
+    writers.print_table({"base": {"one_pass": report.summarise(ROWS, graded)}}, Console(file=out))
+    assert "Share of pairs" in out.getvalue() and "Single errors" not in out.getvalue()
