@@ -54,8 +54,9 @@ def reports(
 
 
 def _report(split: str, seed: int, number: int, limits: tuple[int, int] | None) -> GeneratedReport:
-    name = f"{split}-{seed}-{number:06d}"
-    chance = Chance(name if limits is None else f"{name} {limits[0]}-{limits[1]}")
+    kind = split if limits is None else f"{split}-{limits[0]}to{limits[1]}"
+    name = f"{kind}-{seed}-{number:06d}"
+    chance = Chance(name)
     drawn = study.draw(split, chance)
     style = layout.draw(split, chance) if limits is None else layout.simple(chance)
     pen = Pen(split, chance, style.mask)

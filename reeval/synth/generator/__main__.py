@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from reeval.progress import progress
 from reeval.synth.generator import SPLITS, reports
@@ -12,8 +14,13 @@ from reeval.synth.generator import SPLITS, reports
 _STEP = 1000
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")  # one line, without the usage
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m reeval.synth.generator", description="Reference reports.")
+    parser = _Parser(prog="reeval.synth.generator", description=__doc__)
     parser.add_argument("--split", required=True, metavar="|".join(SPLITS))
     parser.add_argument("--count", type=int, required=True, help="number of reports")
     parser.add_argument("--seed", type=int, default=0)
@@ -22,7 +29,10 @@ def main() -> int:
     args = parser.parse_args()
     try:
         made = reports(args.split, args.count, args.seed, sentences=_limits(args.sentences))
-        with args.out.open("w", encoding="utf-8") as out, progress("reports", args.count) as advance:
+        with (
+            open(args.out, "w", encoding="utf-8", opener=_for_its_owner) as out,
+            progress("reports", args.count) as advance,
+        ):
             for number, report in enumerate(made, start=1):
                 out.write(
                     json.dumps({"study_id": report.reference_id, "report": report.text}, ensure_ascii=False) + "\n"
@@ -33,6 +43,10 @@ def main() -> int:
         print(f"reeval.synth.generator: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _limits(text: str | None) -> tuple[int, int] | None:

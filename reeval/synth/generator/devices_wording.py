@@ -8,8 +8,6 @@ from reeval.synth.generator.pen import Pen
 from reeval.synth.generator.study import Device
 
 _TUBES = ("ett", "ng", "dobhoff", "chest_tube", "tracheostomy")
-# How far a tip in the wrong place is to be moved, in cm.
-_MOVES = {"ett": (2, 4), "ng": (6, 10), "dobhoff": (6, 10)}
 
 
 def describe(device: Device, pen: Pen, *, follow: bool = True) -> list[str]:
@@ -67,8 +65,7 @@ def _filler(device: Device, pen: Pen) -> Callable[[str], str]:
         if slot == "short":
             return "tube" if device.kind in _TUBES else "catheter"
         if slot == "cm":
-            low, high = _MOVES.get(device.kind, (2, 4))
-            return str(pen.chance.whole(low, high))
+            return str(device.move)
         return pen.know(slot)
 
     return value

@@ -22,6 +22,8 @@ _ADVICE = {
     "pneumothorax": ("pneumothorax", 0.3),
     "effusion": ("effusion", 0.12),
 }
+# A nodule that asks for no follow-up in most patients.
+_SMALL = ("4 mm", "5 mm")
 _LUNG_DISEASE = ("consolidation", "opacity", "pneumonia")
 _TUBES = ("ett", "ng", "dobhoff", "central_line", "picc", "chest_tube")
 
@@ -108,6 +110,8 @@ def _advice(finding: Finding, study: Study, pen: Pen) -> list[str]:
     if finding.kind in _LUNG_DISEASE and (
         study.scenario == "intensive_care" or "pneumonia" not in finding.reading + finding.kind
     ):
+        return []
+    if finding.size in _SMALL and finding.kind == "nodule":
         return []
     if finding.kind in ("nodule", "hilar_enlargement", "adenopathy") and finding.change == "unchanged":
         return []

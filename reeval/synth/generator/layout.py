@@ -28,7 +28,7 @@ _LABELS = {
     "bones_last": "Bones",
     "soft": "Soft tissues",
     "devices": "Lines and tubes",
-    "opening": "Technique",
+    "opening": "",
 }
 
 
@@ -113,7 +113,8 @@ def _headed(body: str, closing: str, style: Style, pen: Pen, study: Study) -> st
     upper = chance.happens(0.85)
     parts = []
     if chance.happens(0.18):
-        parts.append(("INDICATION", pen.write(f"closing.heading_indication.{_SETTINGS.get(study.scenario, 'clinic')}")))
+        setting = "masked" if style.mask else _SETTINGS.get(study.scenario, "clinic")
+        parts.append(("INDICATION", pen.write(f"closing.heading_indication.{setting}")))
     if chance.happens(0.2):
         parts.append(("TECHNIQUE", pen.write(f"closing.technique.{'portable' if study.portable else 'upright'}")))
     if chance.happens(0.3):
@@ -140,7 +141,8 @@ def _by_organ(statements: Iterable[Statement], upper: bool) -> list[str]:
         grouped.setdefault(_LABELS[statement.organ], []).extend(statement.sentences)
     if "Pleura" not in grouped and "Lungs" in grouped and any("pleural" in text for text in grouped["Lungs"]):
         grouped = {("Lungs and pleura" if label == "Lungs" else label): said for label, said in grouped.items()}
-    return [f"{label.upper() if upper else label}: {' '.join(said)}" for label, said in grouped.items()]
+    labels = {label: f"{label.upper() if upper else label}: " if label else "" for label in grouped}
+    return [labels[label] + " ".join(said) for label, said in grouped.items()]
 
 
 def _wrapped(text: str, width: int) -> str:

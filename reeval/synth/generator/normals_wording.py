@@ -13,7 +13,7 @@ _CONFINED = {
     "granuloma", "scarring", "nodule", "atelectasis", "mass", "cavity", "opacity", "consolidation", "pneumonia",
     "hyperinflation", "low_volumes",
 }  # fmt: skip
-_DISEASE = {"opacity", "consolidation", "pneumonia", "edema", "atelectasis"}
+_DISEASE = {"opacity", "consolidation", "pneumonia"}
 _HARDWARE = ("spinal_hardware", "shoulder_arthroplasty")
 
 

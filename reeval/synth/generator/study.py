@@ -10,8 +10,10 @@ from reeval.synth.generator.chance import Chance
 OTHER_SIDE = {"left": "right", "right": "left"}
 # What a nodule that is new or grows is not read as.
 _STATIC = ("a granuloma", "a nipple shadow", "a vessel on end")
+# An opacity there is not read as atelectasis.
+_NOT_COLLAPSED = ("perihilar", "upper_zone", "upper_lobe")
 _MANY = ("multiple", "several", "scattered")
-_UNCERTAIN_DEGREES = ("", "tiny", "trace", "small", "minimal", "mild", "faint", "patchy", "hazy", "nondisplaced")
+_UNCERTAIN_DEGREES = ("", "tiny", "trace", "small", "minimal", "mild", "nondisplaced")
 
 
 @dataclasses.dataclass
@@ -55,6 +57,7 @@ class Device:
     tip: str = ""
     wrong: bool = False
     advice: str = ""
+    move: int = 0  # cm by which the tip is to be moved
     change: str = "none"  # none, new, unchanged, removed
 
 
@@ -114,6 +117,8 @@ def _add(study: Study, kind: str, split: str, side: str, chance: Chance) -> None
     groups = [group for group in catalogue("scenarios")["rules"]["exclusive"] if kind in group]
     if kind in kinds or any(kinds.intersection(group) for group in groups):
         return
+    if any(kind in finding.reading for finding in study.findings):
+        return  # an opacity that is read as atelectasis is not joined by another one
     finding = _finding(kind, split, study.prior, chance, side)
     if kind == "mediastinal_shift":
         # Air under pressure pushes the mediastinum away from its side.
@@ -134,8 +139,8 @@ def _finding(kind: str, split: str, prior: bool, chance: Chance, side: str = "")
     if "places" in entry:
         fitting = {place: weight for place, weight in entry["places"].items() if _fits(places[place], finding.side)}
         finding.place = _draw({**entry, "places": fitting}, "places", split, chance)
-        if finding.count in _MANY and chance.happens(0.6):
-            finding.side, finding.place = "bilateral", "lung"
+        if finding.count in _MANY and chance.happens(entry["many"]["chance"]):
+            finding.place, finding.side = entry["many"]["place"], entry["many"].get("side", finding.side)
     if finding.place == "mediastinal":
         finding.side = ""
     if "degrees" in entry:
@@ -156,6 +161,8 @@ def _finding(kind: str, split: str, prior: bool, chance: Chance, side: str = "")
         finding.degree = finding.size = finding.count = ""
     elif "readings" in entry and not finding.count and chance.happens(entry["reading_chance"]):
         finding.reading = chance.weighed(entry["readings"])
+        if "atelectasis" in finding.reading and finding.place in _NOT_COLLAPSED:
+            finding.reading = "pneumonia"
         if finding.change in ("new", "increased") and finding.reading in _STATIC:
             finding.reading = "malignancy"
         hedges = entry.get("hedges", {"definite": 2, "likely": 5, "possible": 4})
@@ -187,7 +194,7 @@ def _fits(place: Mapping[str, Any], side: str) -> bool:
 
 
 def _size(millimetres: int, two: bool, chance: Chance) -> str:
-    if millimetres < 10 or (millimetres < 30 and chance.happens(0.5)):
+    if millimetres < 10 or (millimetres < 20 and chance.happens(0.6)):
         return f"{millimetres} mm"
     if two and chance.happens(0.35):
         return f"{millimetres / 10:.1f} x {millimetres * chance.whole(70, 95) / 1000:.1f} cm"
@@ -232,5 +239,8 @@ def _device(kind: str, study: Study, scenario: Mapping[str, Any], chance: Chance
         tip, device.advice = chance.pick(entry["wrong"])
         near, far, device.wrong = entry.get("wrong_near", 0.0), entry.get("wrong_far", 0.0), True
     distance = near + chance.whole(0, int((far - near) * 10)) / 10
-    device.tip = tip.format(d=f"{distance:.1f}", **words)
+    written = str(round(distance)) if chance.happens(0.25) else f"{distance:.1f}"
+    device.tip = tip.format(d=written, **words)
+    if device.advice in ("retract", "advance"):
+        device.move = chance.whole(*entry.get("moves", (2, 4)))
     return device
