@@ -1,0 +1,79 @@
+"""What becomes of a report's statements of normality when a finding is there that they rule out."""
+
+import dataclasses
+import re
+
+from reeval.synth.analysis import Analysis
+from reeval.synth.edit import Change
+from reeval.synth.injectors.passages import exchanged, sections
+from reeval.synth.injectors.spaces import contradicts, words_of
+from reeval.synth.terms import Finding
+
+# One statement about two structures.
+_ONE = re.compile(r"\bcardio ?mediastinal\b")
+CLEAR = re.compile(r"\blungs (?:are|appear|remain) (?=clear\b)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of the statements of normality that a finding contradicts.
+
+    gone: sentences that go. clear: the sentence of clear lungs, which are "otherwise clear" then.
+    told: where the impression tells the finding instead. handled: all sentences of these.
+    """
+
+    changes: tuple[Change, ...]
+    gone: frozenset[int]
+    clear: int | None
+    told: tuple[int, int] | None
+    handled: frozenset[int]
+
+
+def answer_to(analysis: Analysis, finding: Finding, fragment: str) -> Answer | None:
+    """None where a statement can't be answered."""
+    changes: tuple[Change, ...] = ()
+    gone: set[int] = set()
+    clear: int | None = None
+    told: tuple[int, int] | None = None
+    for normal in analysis.normals:
+        if not contradicts(normal, finding):
+            continue
+        index = normal.sentence
+        sentence = analysis.sentence(index)
+        if not analysis.clean(index):
+            return None
+        impression = sentence.section == "impression"
+        if finding.space == "lung" and normal.names == ("lungs",) and clear is None and may_lead(analysis, index):
+            clear = index
+        elif not normal.whole:
+            return None
+        elif impression and told is None and "whole study" in normal.names:
+            changes = exchanged(analysis, index, fragment)
+            told = (changes[0].start, changes[0].end)
+        elif len(normal.names) > 1 and not _ONE.search(words_of(analysis, index)):
+            return None  # what else it says would be lost
+        else:
+            gone.add(index)
+    handled = gone | {n.sentence for n in analysis.normals if contradicts(n, finding)}
+    if clear is not None and told and "findings" not in sections(analysis):
+        return None  # one statement would have to stand in two places
+    return Answer(changes, frozenset(gone), clear, told, frozenset(handled))
+
+
+def may_lead(analysis: Analysis, index: int) -> bool:
+    """Whether a sentence says that the lungs are clear, so that another may be put before it."""
+    sentence = analysis.sentence(index)
+    text = analysis.document.text
+    return bool(CLEAR.search(words_of(analysis, index))) and not sentence.item and text[sentence.start].isupper()
+
+
+def put_before(analysis: Analysis, index: int, text: str) -> tuple[tuple[Change, ...], int]:
+    """A sentence put before sentence `index`, which says that the lungs are clear and now says "otherwise clear"."""
+    start = analysis.sentence(index).start
+    clear = CLEAR.search(words_of(analysis, index))
+    assert clear is not None
+    new, word = f"{text} ", "otherwise "
+    if analysis.document.capitals:
+        new, word = new.upper(), word.upper()
+    at = start + clear.end()
+    return (Change(start, start, new), Change(at, at, word)), start

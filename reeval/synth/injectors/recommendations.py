@@ -1,0 +1,152 @@
+"""The aspect `recommendation`: advice on follow-up, further imaging, communication or action."""
+
+import functools
+import random
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+from reeval.synth.analysis import Analysis
+from reeval.synth.edit import Change, Edit, replaced
+from reeval.synth.injectors import weights
+from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections
+from reeval.synth.injectors.spaces import words_of
+from reeval.synth.mentions import ABSENT, PRESENT
+
+_RULE = "recommendation."
+_TOPICS = frozenset({"recommendation"})
+_SUBJECT = re.compile(
+    r"\b(?:correlat|ct\b|mri\b|scan|x-|radiograph|film|follow|communicat|discuss|notif|compar|imaging)"
+)
+# The next longer unit, far outside any range of follow-up.
+_LONGER = {"day": "week", "week": "month", "month": "year"}
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    file = resources.files("reeval.synth.injectors").joinpath("recommendations.toml")
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    for name in ("advice", "generic", "needed", "opening", "clause", "interval"):
+        table[name] = re.compile(table[name])
+    table["changed"] = [(re.compile(entry["from"]), entry["to"]) for entry in table["changed"]]
+    return table
+
+
+def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """All edits of its rules that a report can carry, a few of each where there are many."""
+    advice = _table()["advice"]
+    found = False
+    for index, sentence in enumerate(analysis.document.sentences):
+        if sentence.section != "other" and advice.search(words_of(analysis, index)):
+            found = True
+            if _repeated(analysis, index):
+                continue
+            yield from _lost(analysis, index)
+            yield from _changed(analysis, index, rng)
+    yield from _added(analysis, rng, advised=found)
+
+
+def _repeated(analysis: Analysis, index: int) -> bool:
+    """Whether another sentence gives the same advice, so that it would still be there."""
+    mine = set(_SUBJECT.findall(words_of(analysis, index)))
+    return any(
+        other != index and mine & set(_SUBJECT.findall(words_of(analysis, other)))
+        for other, sentence in enumerate(analysis.document.sentences)
+        if sentence.section != "other" and _table()["advice"].search(words_of(analysis, other))
+    )
+
+
+def _kind(words: str) -> str | None:
+    """ "needed", "generic", or None where it is neither for sure."""
+    table = _table()
+    needed, generic = bool(table["needed"].search(words)), bool(table["generic"].search(words))
+    if needed == generic:
+        return None
+    return "needed" if needed else "generic"
+
+
+def _lost(analysis: Analysis, index: int) -> Iterator[Edit]:
+    document = analysis.document
+    sentence = document.sentences[index]
+    words = words_of(analysis, index)
+    clause = _table()["clause"].search(words)
+    if _table()["opening"].match(words) and not any(m.polarity == ABSENT for m in analysis.by_sentence.get(index, [])):
+        kind = _kind(words)
+        changes = all_dropped(analysis, [index])
+        if kind and changes and not leaned_on(analysis, [index]):
+            yield Edit(f"{_RULE}omission.{kind}", changes, (sentence.start, sentence.end), _TOPICS)
+    elif clause and analysis.clean(index):
+        kind = _kind(clause["advice"])
+        if kind:
+            start, low, high = (sentence.start + at for at in (clause.start(), *clause.span("advice")))
+            changes = (Change(start, low, ""), Change(low, high, ""))
+            yield Edit(f"{_RULE}omission.{kind}", changes, (low, high), _TOPICS)
+
+
+def _changed(analysis: Analysis, index: int, rng: random.Random) -> Iterator[Edit]:
+    document = analysis.document
+    start = document.sentences[index].start
+    words = words_of(analysis, index)
+    interval = _table()["interval"].search(words)
+    if interval and (interval["high"] or interval["low"] != "1") and re.search(r"follow|repeat|recommend|in ", words):
+        low, high = start + interval.start(), start + interval.end()
+        unit = interval["unit"]
+        if unit in _LONGER:
+            new = f"{interval['low']}"
+            if interval["high"]:
+                new += _between(interval, interval["high"])
+            longer = f"{new}{interval['gap']}{_LONGER[unit]}{interval['s']}"
+            yield Edit(f"{_RULE}inaccuracy.interval", (_replaced(analysis, low, high, longer),), (low, high), _TOPICS)
+        same = None
+        if interval["high"] and int(interval["high"]) - int(interval["low"]) <= 4:
+            same = f"{rng.choice((interval['low'], interval['high']))}{interval['gap']}{unit}{interval['s']}"
+        elif not interval["high"] and unit in ("week", "month") and interval["gap"] == " ":
+            wider = int(interval["low"]) + (2 if int(interval["low"]) > 3 else 1)
+            same = f"{interval['low']} to {wider} {unit}s"
+        if same:
+            yield Edit(f"{_RULE}inaccuracy.same-range", (_replaced(analysis, low, high, same),), (low, high), _TOPICS)
+    if _kind(words) != "needed":
+        return
+    options = []
+    for pattern, texts in _table()["changed"]:
+        match = pattern.search(words)
+        if match and "not" not in words.split() and "no" not in words.split():
+            low, high = start + match.start(), start + match.end()
+            options.append((low, high, rng.choice(texts)))
+    for low, high, new in rng.sample(options, min(2, len(options))):
+        end = high if not new.endswith(" ") else high + len(re.match(r"\w*", words[high - start :])[0])  # type: ignore[index]
+        change = _replaced(analysis, low, high, new)
+        yield Edit(f"{_RULE}inaccuracy.misdirected", (change,), (low, end), _TOPICS)
+
+
+def _between(interval: re.Match[str], high: str) -> str:
+    return f"-{high}" if interval["join"] == "-" else f" to {high}"
+
+
+def _replaced(analysis: Analysis, start: int, end: int, new: str) -> Change:
+    return replaced(analysis.document, start, end, new)
+
+
+def _added(analysis: Analysis, rng: random.Random, *, advised: bool) -> Iterator[Edit]:
+    groups = sections(analysis)
+    members = groups.get("impression") or groups.get("") or groups.get("findings")
+    if not members or advised:
+        return
+    last = members[-1]
+    end = analysis.sentence(last).end
+    texts = _table()["added"]
+    for text in rng.sample(texts["generic"], 2):
+        yield Edit(f"{_RULE}fabrication.generic", added(analysis, last, text), (end, end), _TOPICS)
+    if _nothing_to_act_on(analysis):
+        for text in rng.sample(texts["unsupported"], 2):
+            yield Edit(f"{_RULE}fabrication.unsupported", added(analysis, last, text), (end, end), _TOPICS)
+
+
+def _nothing_to_act_on(analysis: Analysis) -> bool:
+    """Whether the report calls the study free of acute disease and names only what calls for nothing."""
+    return any("whole study" in normal.names for normal in analysis.normals) and all(
+        mention.polarity == ABSENT or (mention.polarity == PRESENT and weights.of_mention(mention) == "benign")
+        for mention in analysis.mentions
+    )

@@ -1,0 +1,265 @@
+"""The aspect `wording`: spelling, repetition, statements without content, and sentences that contradict or break off."""
+
+import functools
+import random
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+from reeval.synth import terms
+from reeval.synth.analysis import Analysis, Instance
+from reeval.synth.edit import Change, Edit, fitted
+from reeval.synth.injectors import weights
+from reeval.synth.injectors.listings import denials
+from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections, terse
+from reeval.synth.injectors.spaces import words_of
+from reeval.synth.injectors.typos import word_with_slip
+from reeval.synth.mentions import ABSENT, PRESENT, follow_ups
+
+_WORD = re.compile(r"[A-Za-z]{7,}")
+# How many typos a report gives.
+_SLIPS = 3
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    file = resources.files("reeval.synth.injectors").joinpath("wording.toml")
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    for kind in ("misleading", "plain"):
+        for entry in table[kind]:
+            entry["from"] = re.compile(entry["from"])
+    for name in ("technique_lost", "turn_lost", "words_lost"):
+        table["filler"][name] = re.compile(table["filler"][name])
+    return table
+
+
+def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """All edits of its rules that a report can carry, a few of each where there are many."""
+    for part in (_misleading, _typos, _broken_off, _filler_lost, _filler_added, _contradicted):
+        yield from part(analysis, rng)
+
+
+def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """A term exchanged for one that looks or sounds like it, in one place."""
+    document = analysis.document
+    found = []
+    for entry in _table()["misleading"]:
+        matches = [m for m in entry["from"].finditer(document.lower) if _within(analysis, m.start())]
+        if not matches:
+            continue
+        match = rng.choice(matches)
+        index = document.index(match.start())
+        assert index is not None
+        if not analysis.clean(index):
+            continue
+        low, high = match.span()
+        word = re.compile(r"[a-z-]*").match(document.lower, high)
+        assert word is not None
+        span = (low, word.end())
+        if any(m.start <= low < m.end and m.polarity == ABSENT for m in analysis.mentions) != entry.get(
+            "absent", False
+        ):
+            continue
+        new = _cased(analysis, low, rng.choice(entry["to"]))
+        change = Change(low, high, new)
+        topics = {m.finding.concept for m in analysis.by_sentence.get(index, []) if m.start < high and low < m.end}
+        found.append(Edit("wording.inaccuracy.misleading", (change,), span, frozenset({*topics, "wording"})))
+    yield from rng.sample(found, min(3, len(found)))
+
+
+def _cased(analysis: Analysis, at: int, new: str) -> str:
+    if analysis.document.capitals:
+        return new.upper()
+    return new[0].upper() + new[1:] if analysis.document.text[at].isupper() else new
+
+
+def _within(analysis: Analysis, at: int) -> bool:
+    index = analysis.document.index(at)
+    return index is not None and analysis.sentence(index).section != "other"
+
+
+def _typos(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """A word misspelt so that it is plain what is meant."""
+    document = analysis.document
+    words = [m for m in _WORD.finditer(document.text) if _within(analysis, m.start())]
+    given = 0
+    for match in rng.sample(words, min(4 * _SLIPS, len(words))):
+        if given == _SLIPS:
+            return
+        slip = word_with_slip(match[0].lower(), rng)
+        if slip:
+            new = slip.upper() if match[0].isupper() else _cased(analysis, match.start(), slip)
+            given += 1
+            yield _typo(match.start(), match.end(), new)
+    for entry in rng.sample(_table()["plain"], len(_table()["plain"])):
+        matches = [m for m in entry["from"].finditer(document.lower) if _within(analysis, m.start())]
+        if matches:
+            match = rng.choice(matches)
+            yield _typo(match.start(), match.end(), _cased(analysis, match.start(), rng.choice(entry["to"])))
+            return
+
+
+def _typo(start: int, end: int, new: str) -> Edit:
+    return Edit("wording.inaccuracy.typo", (Change(start, end, new),), (start, end), frozenset({"wording"}))
+
+
+def _broken_off(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """A sentence that ends before the finding it is about to tell."""
+    document = analysis.document
+    for instance in analysis.instances:
+        mention = instance.mentions[0]
+        index = mention.sentence
+        sentence = document.sentences[index]
+        if (
+            len(instance.mentions) > 1
+            or mention.polarity != PRESENT
+            or not analysis.clean(index)
+            or weights.HARMLESS.search(words_of(analysis, index))
+            or weights.of_instance(instance) not in ("urgent", "actionable")
+            or follow_ups(document, index)
+            or len(analysis.by_sentence[index]) > 1
+            or weights.relatives(instance.concept) & weights.standing(analysis, [instance])
+        ):
+            continue
+        before = document.text[sentence.start : mention.start].rstrip()
+        if len(before.split()) < 2 or mention.finding.device:
+            continue
+        stop = re.search(r"[.!?]*$", document.of(sentence))
+        assert stop is not None
+        start, end = sentence.start + len(before), sentence.end - len(stop[0])
+        if start < mention.start < end:
+            changes = (Change(start, mention.start, ""), Change(mention.start, end, ""))
+            topics = frozenset({instance.concept})
+            yield Edit("wording.omission.acted-on", changes, (mention.start, end), topics)
+
+
+def _filler_lost(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    document = analysis.document
+    filler = _table()["filler"]
+    rule, topics = "wording.omission.filler", frozenset({"wording"})
+    for index, sentence in enumerate(document.sentences):
+        if sentence.section == "other":
+            continue
+        words = words_of(analysis, index)
+        whole = filler["technique_lost"].fullmatch(words)
+        if whole:
+            changes = all_dropped(analysis, [index])
+            if changes and not leaned_on(analysis, [index]):
+                yield Edit(rule, changes, (sentence.start, sentence.end), topics)
+            continue
+        turn = filler["turn_lost"].match(words)
+        if turn and len(words) > turn.end() + 3 and document.text[sentence.start].isupper():
+            low, high = sentence.start, sentence.start + turn.end()
+            first = document.text[high]
+            said = low + len(turn[0].rstrip(" ,"))
+            changes = (Change(low, said, ""), Change(said, high + 1, first.upper()))
+            yield Edit(rule, changes, (low, said), topics)
+            continue
+        inner = filler["words_lost"].search(words)
+        if inner and inner.start():
+            low, high = sentence.start + inner.start(), sentence.start + inner.end()
+            while document.text[low] in " ,":
+                low += 1
+            start = sentence.start + inner.start()
+            parts = [Change(start, low, ""), Change(low, high, "")] if low > start else [Change(low, high, "")]
+            yield Edit(rule, tuple(parts), (low, high), topics)
+    yield from _repetition_lost(analysis, rng)
+
+
+def _repetition_lost(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """A statement of the impression that the findings make in the same words."""
+    document = analysis.document
+    said = {
+        words_of(analysis, i).strip(" ."): i
+        for i, sentence in enumerate(document.sentences)
+        if sentence.section == "findings"
+    }
+    for index, sentence in enumerate(document.sentences):
+        words = words_of(analysis, index).strip(" .")
+        twice = sentence.section == "impression" and words in said
+        if twice and (index in analysis.normal_of or index in denials(analysis)) and analysis.clean(index):
+            changes = all_dropped(analysis, [index])
+            if changes and not leaned_on(analysis, [index]):
+                topics = frozenset(m.finding.concept for m in analysis.by_sentence.get(index, [])) | {"wording"}
+                yield Edit("wording.omission.filler", changes, (sentence.start, sentence.end), topics)
+
+
+def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    document = analysis.document
+    groups = sections(analysis)
+    members = groups.get("findings") or groups.get("") or groups.get("impression")
+    if not members:
+        return
+    rule, topics = "wording.fabrication.filler", frozenset({"wording"})
+    filler = _table()["filler"]
+    first, last = analysis.sentence(members[0]), members[-1]
+    if not re.search(
+        r"\b(?:views?|radiographs?|images?|projections?|portable|frontal|lateral|ap|pa)\b", document.lower
+    ):
+        text = rng.choice(filler["technique"])
+        if not first.item and document.text[first.start].isupper():
+            new = fitted(document, first.start, text) + " "
+            yield Edit(rule, (Change(first.start, first.start, new),), (first.start, first.start), topics)
+    end = analysis.sentence(last).end
+    if "impression" in groups and len(groups) > 1:
+        final = groups["impression"][-1]
+        at = analysis.sentence(final).end
+        yield Edit(rule, added(analysis, final, rng.choice(filler["closing"])), (at, at), topics)
+    # A statement made twice.
+    plain = [i for i in members if i in denials(analysis) or i in analysis.normal_of]
+    plain = [i for i in plain if analysis.clean(i) and document.of(analysis.sentence(i)).endswith(".")]
+    if plain:
+        index = rng.choice(plain)
+        concepts = frozenset(m.finding.concept for m in analysis.by_sentence.get(index, []))
+        if not analysis.sentence(last).item and analysis.clean(last):
+            text = document.of(analysis.sentence(index))
+            yield Edit(rule, added(analysis, last, text), (end, end), topics | concepts)
+    turned = [
+        i
+        for i in members
+        if re.match(r"(?:the|there|no|heart|lungs)\b", words_of(analysis, i))
+        and document.text[analysis.sentence(i).start].isupper()
+        and re.search(r"\b(?:is|are)\b", words_of(analysis, i))
+    ]
+    if turned and not document.capitals:
+        start = analysis.sentence(rng.choice(turned)).start
+        new = rng.choice(filler["turns"])
+        changes = (Change(start, start, new), Change(start, start + 1, document.text[start].lower()))
+        yield Edit(rule, changes, (start, start), topics)
+
+
+def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """A sentence that says the contrary of another one, which stays."""
+    groups = sections(analysis)
+    members = groups.get("findings") or groups.get("") or groups.get("impression")
+    if not members:
+        return
+    absent, brief = weights.denied(analysis), terse(analysis)
+    # "No large effusion" leaves room for another.
+    absent = {concept: group for concept, group in absent.items() if any(not m.value("degree") for m in group)}
+    found = []
+    for entry in _table()["contradiction"]:
+        concept = terms.findings()[entry["of"]].concept
+        instances = [i for i in analysis.instances if i.concept == concept]
+        if concept in absent and not instances:
+            texts = entry["present"]
+        elif concept not in weights.denied(analysis) and instances and all(_definite(i) for i in instances):
+            texts = entry["absent"]
+        else:
+            continue
+        side = rng.choice(("left", "right"))
+        text = texts[0] if not brief else rng.choice(texts[1:])
+        text = text.replace("{side}", side).replace("{Side}", side.capitalize())
+        anchor = rng.choice([group[-1] for name, group in groups.items()])
+        end = analysis.sentence(anchor).end
+        topics = frozenset({concept})
+        found.append(Edit("wording.fabrication.contradiction", added(analysis, anchor, text), (end, end), topics))
+    yield from rng.sample(found, min(2, len(found)))
+
+
+def _definite(instance: Instance) -> bool:
+    return weights.of_instance(instance) in ("urgent", "actionable") and all(
+        mention.polarity == PRESENT and mention.clean for mention in instance.mentions
+    )
