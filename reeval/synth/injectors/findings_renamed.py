@@ -20,6 +20,13 @@ from reeval.synth.terms import Finding
 _RULES = {"other": "finding.inaccuracy.urgency", "same": "finding.inaccuracy.same-action"}
 _ARTICLE = re.compile(r"\b(an?)\s+$")
 _VOWEL = re.compile(r"[aeio]|unus|8\b|11\b|18\b")
+# What comes before a name that is not a finding of its own.
+_HANGING = re.compile(r"/\s*$|and/or\s*$|\b(?:dextro|levo)\s*$")
+# Words behind a name that tie it to something.
+_SAID = re.compile(
+    r"\b(?:consistent|compatible|represent\w*|due|secondary|suggest\w*|reflect\w*|versus|vs|calcif\w+|granulomatous"
+    r"|disease|contain\w*|position\w*|and/or)\b"
+)
 # Slots that any of the names may have around it.
 _SLOTS = {"side", "place", "degree", "count", "change"}
 # Names without a plural and without an article, as the texts may bring.
@@ -140,18 +147,16 @@ def _suitable(analysis: Analysis, instance: Instance) -> bool:
             return False
         if any(slot.name not in _SLOTS for slot in mention.slots):
             return False
-        around = analysis.document.lower[max(0, mention.low - 8) : mention.low]
-        if "clear" in words_of(analysis, mention.sentence) or re.search(
-            r"/\s*$|and/or\s*$|\b(?:dextro|levo)\s*$", around
-        ):
+        sentence = analysis.sentence(mention.sentence)
+        lower = analysis.document.lower
+        if "clear" in words_of(analysis, mention.sentence) or _HANGING.search(lower[sentence.start : mention.low]):
             return False
         # Only words that the lexicon knows stand between the first word and the name.
         if mention.low < mention.start and not _plain_before(analysis, mention):
             return False
-        sentence = analysis.sentence(mention.sentence)
-        if re.search(r"\b(?:consistent|compatible|represent\w*|due|secondary|suggest\w*|reflect\w*|versus|vs|calcif\w+"
-                     r"|granulomatous|disease|contain\w*|position\w*|and/or)\b|^/", analysis.document.lower[mention.end : sentence.end]):  # fmt: skip
-            return False  # what is said of it may not fit another name
+        # What is said of it may not fit another name.
+        if lower[mention.end : mention.end + 1] == "/" or _SAID.search(lower, mention.end, sentence.end):
+            return False
     return True
 
 

@@ -9,8 +9,9 @@ from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, added_sentence, dropped_sentence
 
 _LEANING = re.compile(
-    r"(?:specifically|however|otherwise|this|these|those|it|they|there is also|also|additionally|in addition|the (?:latter"
-    r"|former)|both|no other|other|no additional|similar|correlat\w*|recommend\w*|follow\w*|may|which|since|if (?:none|prior|old|outside|not)|the appearance|appearance|comparison)\b",
+    r"(?:specifically|however|otherwise|this|these|those|it|they|there is also|also|additionally|in addition"
+    r"|the (?:latter|former)|both|no other|other|no additional|similar|correlat\w*|recommend\w*|follow\w*|may|which"
+    r"|since|if (?:none|prior|old|outside|not)|the appearance|appearance|comparison)\b",
     re.IGNORECASE,
 )
 _PLEASANT = re.compile(r"\b(?:other|otherwise|additional|remaining|remainder|above|rest)\b", re.IGNORECASE)

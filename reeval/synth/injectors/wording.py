@@ -1,4 +1,4 @@
-"""The aspect `wording`: spelling, repetition, statements without content, and sentences that contradict or break off."""
+"""The aspect `wording`: spelling, repetition, filler, and sentences that contradict or break off."""
 
 import functools
 import random
