@@ -29,7 +29,7 @@ def _denied(analysis: Analysis) -> Iterator[Edit]:
         mentions = analysis.by_sentence.get(index, [])
         if not mentions or not all(m.polarity == ABSENT and m.clean for m in mentions):
             continue
-        if any(often[m.finding.concept] > 1 for m in mentions):
+        if any(often[m.finding.concept] > 1 for m in mentions) or _twice(document.lower[sentence.start : sentence.end]):
             continue
         cues = [
             match for match in re.finditer(r"\b(?:no|without|nor|not)\b", document.lower[sentence.start : sentence.end])
@@ -46,6 +46,11 @@ def _denied(analysis: Analysis) -> Iterator[Edit]:
             at = match.start() + 3
             new = "DEFINITE " if document.capitals else "definite "
             yield Edit("certainty.fabrication.probable", (Change(at, at, new),), (low, high), topics)
+
+
+def _twice(text: str) -> bool:
+    """Whether "definite" stands elsewhere than behind "no"."""
+    return re.search(r"(?<!no )\bdefinite\b", text) is not None
 
 
 def _not_excluded(analysis: Analysis, rng: random.Random, data: Mapping[str, Any]) -> Iterator[Edit]:

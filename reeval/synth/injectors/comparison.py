@@ -8,7 +8,7 @@ from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence
 from reeval.synth.injectors import comparison_whole
 from reeval.synth.injectors.comparison_whole import cased, data, pattern
-from reeval.synth.injectors.nounphrase import article, ends, exchanged, free, prefixed, told
+from reeval.synth.injectors.nounphrase import article, closes, ends, exchanged, free, prefixed, told
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
 
 _AFTER = re.compile(
@@ -300,7 +300,7 @@ def _given(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
         if options:
             change, span = rng.choice(options)
             yield Edit(f"comparison.fabrication.{rule}", (change,), span, frozenset({instance.concept}))
-        if len(analysis.by_sentence[mention.sentence]) == 1 and kind in table["sentence"] and not mention.plural:
+        if len(analysis.by_sentence[mention.sentence]) == 1 and closes(document, mention) and not mention.plural:
             new = str(rng.choice(table["sentence"][kind])).format(prior=rng.choice(table["priors"]))
             at = analysis.sentence(mention.sentence).end
             changes = added_sentence(document, mention.sentence, new)

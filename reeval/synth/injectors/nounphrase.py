@@ -13,6 +13,9 @@ _FREE = re.compile(
     r"(?:^|[.;:,(]|\b(?:a|an|is|are|was|were|with|and|shows?|demonstrates?|has|have|also|in|are noted|by"
     r"|there's|suggests?|bilaterally))\s*$"
 )
+_SEEN = re.compile(
+    r"\s*(?:(?:is|are)\s+)?(?:(?:again\s+)?(?:present|noted|seen|identified|demonstrated|visualized))?\s*\.?"
+)
 _END = re.compile(r"\s*(?:[.;]|$)")
 
 
@@ -75,6 +78,12 @@ def ends(document: Document, mention: Mention) -> bool:
     """Whether nothing of the sentence follows a mention's words but its stop."""
     sentence = document.sentences[mention.sentence]
     return _END.fullmatch(document.text[mention.high : sentence.end]) is not None
+
+
+def closes(document: Document, mention: Mention) -> bool:
+    """Whether a sentence says nothing behind a mention's words but that it is seen."""
+    sentence = document.sentences[mention.sentence]
+    return _SEEN.fullmatch(document.lower[mention.high : sentence.end]) is not None
 
 
 def near_placeholder(document: Document, start: int, end: int, reach: int = 24) -> bool:
