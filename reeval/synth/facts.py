@@ -16,7 +16,7 @@ from reeval.synth.variation.normals import overall, several
 Fact = tuple[str, ...]
 
 _NOT_SEEN = re.compile(
-    r"[^.;]{0,60}?\b(?:is|are) (?:not|neither) (?:\w+ )?(?:seen|noted|identified|present|visualized|appreciated|evident)"
+    r"[^.;]{0,60}?\b(?:is|are) not (?:\w+ )?(?:seen|noted|identified|present|visualized|appreciated|evident)"
 )
 # Names of one finding that mean the same.
 _SAME = {"pleural_fluid": "pleural_effusion"}
@@ -36,8 +36,8 @@ _SPELLINGS = [
         (r"\bblunting of the (left|right) costophrenic angle", r"\1 costophrenic angle blunting"),
     )
 ]
-_CORE = {"heart": ("heart",), "mediastinum": ("mediastinum",), "pulmonary vessels": ("vessels",), "bones": ("bones",),
-         "lungs": ("lungs",), "pleura": ("pleura",), "abdomen": ("abdomen",), "soft tissues": ("soft tissues",)}  # fmt: skip
+# Names of `normal.toml` whose facts have another name here.
+_CORE = {"pulmonary vessels": "vessels"}
 
 
 def facts(text: str) -> Counter[Fact]:
@@ -125,6 +125,11 @@ def _normal(analysis: Analysis, index: int) -> set[Fact]:
     if core is None or re.search(r"\b(?:free|clear) (?:of|from)\b", words):
         return set()
     says = "stable" if re.search(r"\b(?:stable|unchanged)\b", words) else "normal"
-    spoken = {mention.finding.space for mention in analysis.by_sentence[index] if mention.polarity == PRESENT}
+    present = [mention for mention in analysis.by_sentence[index] if mention.polarity == PRESENT]
+    spoken = {mention.finding.space for mention in present} | ({"mediastinum"} if present else set())
     # "Enlarged heart, stable" calls no heart normal.
-    return {("normal", fact, says) for name in core.names if name not in spoken for fact in _CORE.get(name, (name,))}
+    return {
+        ("normal", _CORE.get(name, name), says)
+        for name in core.names
+        if name not in spoken and (core.whole or name != "whole study")
+    }

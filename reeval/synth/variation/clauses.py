@@ -1,4 +1,4 @@
-"""The clause that a sentence is: its words without lead ("Specifically,") and full stop, and words written anew in it."""
+"""The clause that a sentence is: its words without lead ("Specifically,") and full stop, and new words in it."""
 
 import dataclasses
 import functools
@@ -73,12 +73,20 @@ def running(document: Document, start: int, end: int) -> str:
     return text
 
 
+def written(document: Document, start: int, new: str) -> str:
+    """`new` as the report would write it at a place: `edit.fitted`, and a capital where a number began a sentence."""
+    new = fitted(document, start, new)
+    if document.text[start].isdigit() and any(sentence.start == start for sentence in document.sentences):
+        return upper_first(new)
+    return new
+
+
 def rewritten(document: Document, found: Clause, new: str) -> Change | None:
     """The clause in new words; None where they are the old ones."""
     new = " ".join(new.split())
     if new.lower() == " ".join(found.words.split()):
         return None
-    return Change(found.start, found.end, fitted(document, found.start, new))
+    return Change(found.start, found.end, written(document, found.start, new))
 
 
 def article(phrase: str) -> str:

@@ -1,5 +1,6 @@
 """Headings in another style, and sections as a list or as prose."""
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
@@ -8,8 +9,13 @@ from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation
 
 _HEADING = re.compile(r"^[ \t]*(findings|impressions?|conclusions?|opinion)[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_NAMES = {"findings": ["findings"], "finding": ["findings"], "impression": ["impression", "conclusion"],
-          "impressions": ["impression"], "conclusion": ["impression", "conclusion"], "opinion": ["impression"]}  # fmt: skip
+# Words to the reader, and lines with a heading of their own, are no items of a list.
+_UNLISTED = re.compile(r"\b(?:opportunity|questions|dictated|certified|discussed|notified|thank)\b|:")
+_NAMES = {
+    "findings": ["findings"],
+    "impression": ["impression", "conclusion"],
+    "conclusion": ["impression", "conclusion"],
+}
 
 
 def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
@@ -17,7 +23,8 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
     document = analysis.document
     for match in _HEADING.finditer(document.text):
         old = match[1]
-        names = [form for name in _NAMES.get(old.lower(), ["impression"]) for form in (name.upper(), name.capitalize())]
+        others = _NAMES.get(old.lower(), ["impression"])
+        names = [form for name in others for form in (name.upper(), name.capitalize())]
         names = [name for name in names if name != old and not (document.capitals and not name.isupper())]
         if names:
             yield Variation("heading", (Change(match.start(1), match.end(1), rng.choice(names)),))
@@ -25,7 +32,7 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
     for index, sentence in enumerate(document.sentences):
         sections.setdefault(sentence.section, []).append(index)
     for section, indices in sections.items():
-        if section == "other" or len(indices) < 2 or indices[-1] - indices[0] != len(indices) - 1:
+        if section == "other" or indices[-1] - indices[0] != len(indices) - 1:
             continue
         changes = _listed(analysis, indices, rng) or _prose(analysis, indices)
         if changes:
@@ -36,7 +43,9 @@ def _listed(analysis: Analysis, indices: list[int], rng: random.Random) -> tuple
     """Prose as a list."""
     document = analysis.document
     sentences = [document.sentences[index] for index in indices]
-    if any(sentence.item or sentence.heading for sentence in sentences) or len(sentences) > 9:
+    if any(sentence.item or sentence.heading for sentence in sentences) or not 2 <= len(sentences) <= 9:
+        return ()
+    if any(_UNLISTED.search(document.lower, sentence.start, sentence.end) for sentence in sentences):
         return ()
     style = rng.choice(["{n}. ", "- ", "{n}. ", "* "])
     changes = []
@@ -62,7 +71,7 @@ def _prose(analysis: Analysis, indices: list[int]) -> tuple[Change, ...]:
     if not sentences[0].item or any(sentence.heading for sentence in sentences):
         return ()
     changes = []
-    for one, other in zip(sentences, sentences[1:], strict=False):
+    for one, other in itertools.pairwise(sentences):
         stop = "" if document.text[one.end - 1] in ".!?" else "."
         gap = document.text[one.end : other.start]
         if other.item:

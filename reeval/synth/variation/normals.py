@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
-from reeval.synth.edit import Change, Variation, fitted
-from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, table, upper_first
+from reeval.synth.edit import Change, Variation
+from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, table, upper_first, written
 
 _ADVERB = r"(?:(?:otherwise|grossly|essentially|mildly|again|also|all|both|well-expanded and|well expanded and)\s+)*"
 
@@ -133,14 +133,11 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
     names = joined([name for name, _ in drawn], "and", rng.random() < 0.7)
     verb = "are" if len(drawn) > 1 or drawn[0][1] else "is"
     if keys == ["lungs"] and statement.predicate == "clear" and not adverb and rng.random() < 0.35:
-        return rng.choice(
-            ["the lungs are clear bilaterally", "lungs clear bilaterally", "lungs are clear on both sides",
-             "the right and left lungs are clear", "clear lungs bilaterally", "the lungs are clear on the left and right"]
-        )  # fmt: skip
+        return str(rng.choice(data["subjects"]["lungs"]["verbal"]))
     kind = rng.random()
     of = names if names.startswith(("both ", "right and left", "left and right")) else f"the {names}"
     word = rng.choice(predicate["words"])
-    if kind < 0.25 and not tail and statement.predicate not in ("midline", "intact"):
+    if kind < 0.25 and not tail and statement.predicate not in ("midline", "intact") and not names.startswith("both"):
         return f"{adverb}{rng.choice(predicate['attribute'])} {names}"
     if kind < 0.4:
         return f"{names} {adverb}{word}{tail}"
@@ -150,7 +147,7 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
 
 
 def variations(analysis: Analysis, statements: dict[int, Statement], rng: random.Random) -> Iterator[Variation]:
-    """Each statement in other words, its subjects in another order or sentences of their own, or joined with the next."""
+    """Each statement in other words, its subjects in another order, parted, or joined with the next sentence's."""
     document = analysis.document
     for statement in statements.values():
         count = len(statement.subjects)
@@ -166,7 +163,7 @@ def variations(analysis: Analysis, statements: dict[int, Statement], rng: random
         if count > 1 and not statement.tail:
             cut = rng.randrange(1, count)
             one, other = _said(statement, range(cut), rng), _said(statement, range(cut, count), rng)
-            new = fitted(document, statement.clause.start, f"{one}. {upper_first(other)}")
+            new = written(document, statement.clause.start, f"{one}. {upper_first(other)}")
             yield Variation("split", (Change(statement.clause.start, statement.clause.end, new),))
     for index, statement in statements.items():
         after = statements.get(index + 1)
@@ -180,7 +177,7 @@ def variations(analysis: Analysis, statements: dict[int, Statement], rng: random
             statement.clause, statement.subjects + after.subjects, statement.before + after.before,
             statement.predicate, statement.adverb, statement.tail,
         )  # fmt: skip
-        new = fitted(document, statement.clause.start, _said(both, range(len(both.subjects)), rng))
+        new = written(document, statement.clause.start, _said(both, range(len(both.subjects)), rng))
         yield Variation("merge", (Change(statement.clause.start, after.clause.end, new),))
 
 
@@ -189,7 +186,8 @@ def _global() -> re.Pattern[str]:
     data = table("normals")["global"]
     regions = _any([form for group in data["regions"] for form in group if form])
     return re.compile(
-        r"(?:(?:there (?:is|are) )?no (?P<evidence>(?:radiographic )?(?:evidence|findings) (?:of|for) )?(?:any |an )?|negative for )"
+        r"(?:(?:there (?:is|are) )?no (?P<evidence>(?:radiographic )?(?:evidence|findings) (?:of|for) )?(?:any |an )?"
+        r"|negative for )"
         rf"(?P<a>acute|active)(?P<early> radiographic)?(?: (?P<r>{regions}))?(?P<late> radiographic)?"
         rf" (?P<n>{_any(data['nouns'])}|processes)(?: radiographically)?"
         r"(?: (?:is |are )?(?:seen|noted|identified|present|detected|demonstrated|appreciated|visualized))?"
@@ -199,6 +197,7 @@ def _global() -> re.Pattern[str]:
 def _told(words: str) -> tuple[str, str] | None:
     """`overall` of the frames that name the region last."""
     data = table("normals")["global"]
+    words = re.sub(r"\b(?:osseous|skeletal) structures show", "bony structures show", words)
     for name, group in (("bones", -1), ("heart_lungs", 0)):
         for frame in data[name]:
             pattern = re.escape(frame).replace(r"\{a\}", "(acute|active)").replace(r"\{is\}", "(?:is|are)")
@@ -212,7 +211,7 @@ def _told(words: str) -> tuple[str, str] | None:
 @functools.lru_cache(8192)
 def overall(words: str) -> tuple[str, str] | None:
     """(adjective, region) of a statement about the whole study in lower case; ("", "") for "normal chest"."""
-    words = re.sub(r"\bchest (?:films?|x-rays?)\b|\bcxr\b", "chest radiograph", " ".join(words.split()))
+    words = re.sub(r"\bchest (?:films?|x-rays?|radiographs)\b|\bcxr\b", "chest radiograph", " ".join(words.split()))
     data = table("normals")["global"]
     if words in data["chest"]:
         return "", ""
@@ -239,7 +238,7 @@ def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Va
     if len(each) < 2:
         return
     said = [_said(Statement(found, *part), range(len(part[0])), rng) for part in each]
-    new = fitted(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    new = written(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
     yield Variation("split", (Change(found.start, found.end, new),))
 
 

@@ -6,17 +6,25 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 
-# A sentence that leans on what went before it, or gathers what is left.
-_LEANS = re.compile(
-    r"^(?:this|these|that|those|it|its|they|he|she|such|both of|otherwise|however|also|specifically|additionally|in addition|again|but|and|or|although"
-    r"|though|given|as (?:above|described|noted|before)|no other|no additional|no further|other|remaining|remainder|the remain|the rest|elsewhere"
-    r"|the (?:finding|lesion|nodule|mass|opacity|opacities|effusion|pneumothorax|area|abnormality|appearance|tip|catheter|tube|line|lead|latter|former|patient)s?\b"
-    r"|tip|leads?|stable\.|unchanged|consider|recommend|suggest|correlat|follow|clinical|there (?:is|are) also|there (?:is|are) (?:no )?(?:other|additional|associated)|differential|possibly|probably|likely|may |appearance)"
-    r"|\b(?:otherwise|elsewhere|also|described above|as above|aforementioned|the above|additional|other|these|this|those|associated|remaining|remainder|respectively|rest of)\b"
+# A sentence that leans on what went before it, or gathers what is left: by its first words, or by any of its words.
+_FIRST = (
+    r"this|these|that|those|it|its|they|he|she|such|both of|otherwise|however|also|specifically|additionally"
+    r"|in addition|again|but|and|or|although|though|given|as (?:above|described|noted|before)"
+    r"|no (?:other|additional|further)|other|additional|remaining|remainder|the remain|the rest|elsewhere|tip|leads?|stable\.|unchanged|consider|recommend"
+    r"|suggest|correlat|follow|clinical|there (?:is|are) also|there (?:is|are) (?:no )?(?:other|additional|associated)"
+    r"|differential|possibly|probably|likely|may |appearance"
+    r"|the (?:finding|lesion|nodule|mass|opacity|opacities|effusion|pneumothorax|area|abnormality|appearance|tip"
+    r"|catheter|tube|line|lead|latter|former|patient)s?\b"
 )
+_ANYWHERE = (
+    r"\b(?:otherwise|elsewhere|also|described above|as above|aforementioned|the above|additional|other|these|this|those"
+    r"|associated|remaining|remainder|respectively|rest of)\b"
+)
+_LEANS = re.compile(rf"^(?:{_FIRST})|{_ANYWHERE}")
 # What opens a report stays first.
 _OPENS = re.compile(
-    r"^(?:(?:pa|ap|frontal|two|2|single|portable|comparison|compared|xxxx examination)\b)|\bviews?\b|\bimages?\b|radiographs? of|obtained|status post|history"
+    r"^(?:pa|ap|frontal|two|2|single|portable|comparison|compared)\b|\bviews?\b|\bimages?\b|radiographs? of|obtained"
+    r"|status post|history"
 )
 
 

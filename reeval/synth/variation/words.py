@@ -8,21 +8,23 @@ from decimal import Decimal
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import PLACEHOLDER
-from reeval.synth.edit import Change, Variation, fitted
-from reeval.synth.variation.clauses import table
+from reeval.synth.edit import Change, Variation
+from reeval.synth.variation.clauses import table, written
 
 _SIZE = re.compile(r"(?<![\d.x])(\d{1,3}(?:\.\d)?)((?: ?(?:x|by) ?)\d{1,3}(?:\.\d)?)?( ?-?)(mm|cm)\b(?!\s*(?:x|by)\b)")
 # "Right" is a side only before a finding or device; elsewhere it is part of a name ("right atrium").
 _SIDED = re.compile(
-    r" (?:pleural )?(?:effusion|pneumothorax|chest tube|picc|port|pacemaker|central (?:line|venous catheter)|infiltrate|airspace disease|atelectasis|rib fracture)"
+    r" (?:pleural )?(?:effusion|pneumothorax|chest tube|picc|port|pacemaker|central (?:line|venous catheter)|infiltrate"
+    r"|airspace disease|atelectasis|rib fracture)"
 )
+
+# The forms, the variation's kind, and what must not stand before and after.
+_Group = tuple[list[str], str, re.Pattern[str] | None, re.Pattern[str] | None]
 
 
 @functools.cache
-def _groups() -> tuple[
-    re.Pattern[str], dict[str, tuple[list[str], str, re.Pattern[str] | None, re.Pattern[str] | None]]
-]:
-    by_form = {}
+def _groups() -> tuple[re.Pattern[str], dict[str, _Group]]:
+    by_form: dict[str, _Group] = {}
     for group in table("words")["group"]:
         before = re.compile(rf"(?:{group['before']})$") if "before" in group else None
         after = re.compile(group["after"]) if "after" in group else None
@@ -59,7 +61,7 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
             new = rng.choice([form for form in forms if form.lower() != match[0]])
             if _article(document.lower, match.start(), match[0], new):
                 continue
-            new = fitted(document, match.start(), new)
+            new = written(document, match.start(), new)
             yield Variation(kind, (Change(match.start(), match.end(), new),))
         yield from _sizes(analysis, sentence.start, sentence.end)
 
