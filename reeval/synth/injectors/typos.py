@@ -7,8 +7,10 @@ from reeval.synth import terms
 
 # Words in which a slip could change the meaning, or that stand for it alone.
 _KEPT = re.compile(
-    r"(?:hyper|hypo|inter|intra|extra|supra|infra|non|un|in|de|dys)|.*(?:left|right|upper|lower|ilateral|crease|prove|worse)"
+    r"(?:hyper|hypo|intra|extra|supra|infra|non|unch)|.*(?:left|right|upper|lower|ilateral|crease|prove|worse)"
 )
+# A prefix whose letters stay as they are.
+_PREFIX = re.compile(r"inter|un|in|de|dys|re|ab|pre|")
 _NEAR = {
     "a": "s", "c": "v", "d": "f", "e": "r", "i": "o", "l": "k", "m": "n", "n": "m", "o": "i", "p": "o", "r": "t",
     "s": "a", "t": "r", "u": "i", "v": "b", "g": "h", "h": "g", "b": "v",
@@ -20,8 +22,10 @@ def word_with_slip(word: str, rng: random.Random) -> str | None:
     its first and last letters as they are. None for words in which that could mislead."""
     if len(word) < 7 or not word.isalpha() or not word.islower() or _KEPT.match(word):
         return None
+    prefix = _PREFIX.match(word)
+    assert prefix is not None
     for _ in range(8):
-        at = rng.randrange(1, len(word) - 2)
+        at = rng.randrange(max(1, prefix.end()), len(word) - 2)
         kind = rng.randrange(4)
         if kind == 0:
             new = word[:at] + word[at + 1] + word[at] + word[at + 2 :]

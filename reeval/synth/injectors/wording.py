@@ -16,9 +16,10 @@ from reeval.synth.injectors.listings import denials
 from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections, terse
 from reeval.synth.injectors.spaces import words_of
 from reeval.synth.injectors.typos import word_with_slip
-from reeval.synth.mentions import ABSENT, PRESENT, follow_ups
+from reeval.synth.mentions import PRESENT, follow_ups
 
 _WORD = re.compile(r"[A-Za-z]{7,}")
+_DENYING = re.compile(r"\b(?:no|not|without|nor)\b")
 # How many typos a report gives.
 _SLIPS = 3
 
@@ -47,7 +48,8 @@ def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     found = []
     for entry in _table()["misleading"]:
         matches = [m for m in entry["from"].finditer(document.lower) if _within(analysis, m.start())]
-        if not matches:
+        # A finding's name stands right elsewhere: the slip would explain itself.
+        if not matches or (len(matches) > 1 and entry.get("once")):
             continue
         match = rng.choice(matches)
         index = document.index(match.start())
@@ -58,9 +60,7 @@ def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         word = re.compile(r"[a-z-]*").match(document.lower, high)
         assert word is not None
         span = (low, word.end())
-        if any(m.start <= low < m.end and m.polarity == ABSENT for m in analysis.mentions) != entry.get(
-            "absent", False
-        ):
+        if _DENYING.search(document.lower, document.sentences[index].start, low):
             continue
         new = _cased(analysis, low, rng.choice(entry["to"]))
         change = Change(low, high, new)

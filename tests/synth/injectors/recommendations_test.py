@@ -1,0 +1,91 @@
+"""Advice lost, changed and added, and what only looks like advice."""
+
+import random
+import re
+
+import pytest
+
+from reeval.synth.analysis import analyse
+from reeval.synth.candidate import assemble
+from reeval.synth.injectors import recommendations
+
+NODULE = (
+    "FINDINGS: There is a 9 mm nodule in the left upper lobe. Heart size is normal.\n\n"
+    "IMPRESSION: Left upper lobe nodule. Recommend CT of the chest in 6 to 8 weeks."
+)
+NORMAL = "FINDINGS: Heart size is normal. Lungs are clear.\n\nIMPRESSION: No acute cardiopulmonary abnormality."
+
+
+def candidates(text, rule="", seeds=20):
+    analysis = analyse(text)
+    found = {}
+    for seed in range(seeds):
+        for edit in recommendations.edits(analysis, random.Random(seed)):
+            if edit.rule.startswith(f"recommendation.{rule}"):
+                made = assemble(analysis.document, [edit])
+                found[made.text] = made.errors[0]
+    return found
+
+
+def test_needed_advice_is_lost():
+    found = candidates(NODULE, "omission")
+    assert list(found) == [NODULE.removesuffix(" Recommend CT of the chest in 6 to 8 weeks.")]
+    (error,) = found.values()
+    assert error.reference_span == "Recommend CT of the chest in 6 to 8 weeks." and error.severity == "significant"
+
+
+def test_generic_advice_is_lost_as_a_sentence_or_a_clause():
+    text = "IMPRESSION: Left basilar opacity. Clinical correlation is recommended."
+    (error,) = candidates(text, "omission").values()
+    assert error.severity == "insignificant"
+    text = "IMPRESSION: Left basilar opacity, clinical correlation recommended. Heart is normal."
+    (made,) = candidates(text, "omission")
+    assert made == "IMPRESSION: Left basilar opacity. Heart is normal."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "IMPRESSION: Calcification suggests old disease. No opacity to suggest pneumonia.",
+        "IMPRESSION: Correlate clinically.",  # nothing would be left
+        "IMPRESSION: Nodule. Recommend chest CT. As in the findings, CT is recommended.",  # the same twice
+        "IMPRESSION: Nodule. Clinical correlation and follow-up CT are recommended.",  # generic and needed in one
+        "IMPRESSION: Nodule. Recommend comparison with prior films. If none are available, obtain another study.",
+    ],
+)
+def test_what_is_not_lost(text):
+    assert not candidates(text, "omission")
+
+
+def test_an_interval_leaves_its_range_or_stays_within():
+    assert {e.candidate_span for e in candidates(NODULE, "inaccuracy.interval").values()} == {"6 to 8 months"}
+    assert {e.candidate_span for e in candidates(NODULE, "inaccuracy.same-range").values()} == {"6 weeks", "8 weeks"}
+    one = NODULE.replace("6 to 8 weeks", "3 months")
+    assert {e.candidate_span for e in candidates(one, "inaccuracy.same-range").values()} == {"3 to 4 months"}
+    assert {e.candidate_span for e in candidates(one, "inaccuracy.interval").values()} == {"3 years"}
+    # A time that is no interval of follow-up.
+    assert not candidates("IMPRESSION: Nodule, unchanged for 3 months. Discussed with the ward.", "inaccuracy.interval")
+
+
+def test_advice_is_misdirected():
+    found = candidates(NODULE, "inaccuracy.misdirected")
+    assert any("Recommend MRI of the brain in 6 to 8 weeks." in made for made in found)
+    assert any("No need for CT of the chest in 6 to 8 weeks." in made for made in found)
+    assert all(error.severity == "significant" and error.reference_span in NODULE for error in found.values())
+    assert any("NO NEED FOR CT" in made for made in candidates(NODULE.upper(), "inaccuracy.misdirected"))
+
+
+def test_advice_is_added_at_the_end():
+    found = candidates(NORMAL, "fabrication")
+    assert {e.severity for e in found.values()} == {"significant", "insignificant"}
+    for made, error in found.items():
+        assert made == f"{NORMAL} {error.candidate_span}" and not error.reference_span
+    made = next(iter(candidates("IMPRESSION:\n1. No acute disease.\n2. Old granuloma.", "fabrication.generic")))
+    assert re.search(r"\n2\. Old granuloma\.\n3\. [A-Z]", made)
+
+
+def test_a_procedure_is_unsupported_only_where_nothing_supports_it():
+    assert candidates(NORMAL, "fabrication.unsupported")
+    for finding in ("Small left effusion", "Possible pneumonia", "Left basilar opacity", "9 mm nodule"):
+        assert not candidates(NORMAL.replace("Lungs are clear", finding), "fabrication.unsupported"), finding
+    assert not candidates(NODULE, "fabrication")  # there is advice already

@@ -1,0 +1,117 @@
+"""Typos, misleading terms, repetition, filler, contradiction and sentences that break off."""
+
+import random
+import re
+
+import pytest
+
+from reeval.synth import terms
+from reeval.synth.analysis import analyse
+from reeval.synth.candidate import assemble
+from reeval.synth.injectors import wording
+from reeval.synth.injectors.typos import word_with_slip
+
+TEXT = (
+    "FINDINGS: Frontal and lateral views of the chest were obtained. The lungs are hyperinflated. The mediastinum is"
+    " unremarkable. Specifically, there is no pneumothorax. No consolidation.\n\n"
+    "IMPRESSION: Hyperinflated lungs. No consolidation."
+)
+
+
+def candidates(text, rule="", seeds=20):
+    analysis = analyse(text)
+    found = {}
+    for seed in range(seeds):
+        for edit in wording.edits(analysis, random.Random(seed)):
+            if edit.rule.startswith(f"wording.{rule}"):
+                made = assemble(analysis.document, [edit])
+                found[made.text] = made.errors[0]
+    return found
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT.upper(), "Heart is normal. There is a large right effusion."])
+def test_spans_stand_and_sentences_begin_with_a_capital(text):
+    for made, error in candidates(text).items():
+        assert error.reference_span in text and error.candidate_span in made and made != text
+        assert "  " not in made and " ." not in made
+        assert not re.search(r"(?:^|[.:] )[a-z]", made), made
+        if text.isupper():
+            assert made.isupper()
+
+
+def test_a_slip_leaves_the_word_plain():
+    rng = random.Random(0)
+    for _ in range(2000):
+        word = rng.choice(["pneumothorax", "effusion", "consolidation", "silhouette", "degenerative", "granuloma"])
+        slip = word_with_slip(word, rng)
+        assert slip and slip != word and slip[0] == word[0] and slip[-1] == word[-1]
+        assert abs(len(slip) - len(word)) <= 1 and not list(terms.find(slip, 0, len(slip)))
+
+
+@pytest.mark.parametrize(
+    "word", ["hyperinflated", "hypoinflated", "bilateral", "increased", "unchanged", "normal", "Silhouette"]
+)
+def test_a_slip_that_could_mislead_is_not_made(word):
+    assert all(word_with_slip(word, random.Random(seed)) is None for seed in range(50))
+
+
+def test_a_misleading_term_in_one_place():
+    found = candidates(TEXT, "inaccuracy.misleading")
+    assert {(e.reference_span, e.candidate_span) for e in found.values()} == {
+        ("unremarkable", "remarkable")
+    }  # the lungs are hyperinflated in two places
+    found = candidates(TEXT.replace("The lungs are hyperinflated. ", ""), "inaccuracy.misleading")
+    assert ("Hyperinflated", "Hypoinflated") in {(e.reference_span, e.candidate_span) for e in found.values()}
+    assert all(e.severity == "significant" for e in found.values())
+    assert not candidates("The lungs are not hyperinflated. No emphysema.", "inaccuracy.misleading")
+
+
+def test_typos_are_insignificant_and_single():
+    for made, error in candidates(TEXT, "inaccuracy.typo").items():
+        assert error.severity == "insignificant"
+        assert made == TEXT.replace(error.reference_span, error.candidate_span, 1) or error.reference_span in made
+
+
+def test_filler_and_repetition_are_lost():
+    found = {e.reference_span: made for made, e in candidates(TEXT, "omission.filler").items()}
+    assert set(found) == {"Frontal and lateral views of the chest were obtained.", "Specifically", "No consolidation."}
+    assert "FINDINGS: The lungs are" in found["Frontal and lateral views of the chest were obtained."]
+    assert "unremarkable. There is no pneumothorax." in found["Specifically"]
+    assert found["No consolidation."].endswith("IMPRESSION: Hyperinflated lungs.")
+    text = "The visualized osseous structures are intact. No visualized pneumothorax."
+    assert list(candidates(text, "omission.filler")) == [text.replace("visualized ", "", 1)]
+
+
+def test_filler_and_repetition_are_added():
+    found = candidates(TEXT, "fabrication.filler", seeds=40)
+    assert not any("views" in e.candidate_span or "radiographs" in e.candidate_span for e in found.values())
+    assert any(made.startswith(TEXT.split("\n")[0] + " No consolidation.\n") for made in found)
+    assert any(re.search(r"[A-Z][a-z]+ [a-z ]+,? the (?:lungs|mediastinum) (?:is|are)", made) for made in found)
+    assert any("views" in e.candidate_span for e in candidates("Heart is normal.", "fabrication.filler").values())
+
+
+def test_a_contradiction_leaves_what_it_contradicts():
+    found = candidates(TEXT, "fabrication.contradiction", seeds=40)
+    assert found and all(made.replace(f" {e.candidate_span}", "") == TEXT for made, e in found.items())
+    assert all(re.search("pneumothorax|onsolidation", e.candidate_span) for e in found.values())
+    found = candidates("Heart is normal. Large right effusion.", "fabrication.contradiction")
+    assert {e.candidate_span for e in found.values()} <= {"No pleural effusion.", "There is no pleural effusion."}
+    # "No large effusion" leaves room for a moderate one, and a small one is not sure to be acted on.
+    assert not candidates("Heart is normal. No large effusion.", "fabrication.contradiction")
+    assert not candidates("Heart is normal. Small effusion.", "fabrication.contradiction")
+
+
+def test_a_sentence_breaks_off_before_its_finding():
+    text = "Heart is normal. There is a large right pleural effusion at the base. Bones are intact."
+    (made,) = candidates(text, "omission.acted-on")
+    assert made == "Heart is normal. There is a large right. Bones are intact."
+    (error,) = candidates(text, "omission.acted-on").values()
+    assert error.reference_span == "pleural effusion at the base" and error.severity == "significant"
+    for near in (
+        text.replace("large", "small"),
+        text + " Large right effusion.",
+        text.replace("There is a large right p", "P"),
+        text.replace("There is a large", "There is a stable large"),
+        text.replace("There is a large", "No large"),
+    ):
+        assert not candidates(near, "omission.acted-on"), near
