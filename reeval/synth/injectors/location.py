@@ -1,0 +1,331 @@
+"""Sites: another lobe, zone, space, level or rib; a site lost, or one that the report does not give."""
+
+import functools
+import random
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+from reeval.synth import terms
+from reeval.synth.analysis import Analysis
+from reeval.synth.edit import Change, Edit
+from reeval.synth.injectors.rewording import appended, inserted, near_placeholder, removed, swapped
+from reeval.synth.injectors.things import ACT, BENIGN, OPEN, Thing, claimed, made, said, span_of, things
+from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
+
+_ZONE = re.compile(
+    r"\b(?:(?:upper|lower|middle) lobes?|(?:upper|lower|mid)[ -]?(?:lung|zone)\w*|lingula\w*|middle lobe|bases?|basilar"
+    r"|bibasilar|apex|apices|apical|biapical|costophrenic|retrocardiac|hemidiaphragm|diaphragm|heart border|hil\w+"
+    r"|perihilar|segment\w*|inferior|superior|interspace\w*|ribs?|fissure)\b"
+)
+_NARROW = re.compile(
+    r"\b(?:segments?|costophrenic|heart border|cardiac border|fissure|interspace\w*|ribs?|clavicle|behind|level)\b"
+)
+_TWO_SIDES = re.compile(r"\b(?:left|right) (?:and|or) (?:left|right)\b|\bbilateral\w*|\bboth\b")
+_PREPOSITION = re.compile(
+    r"\s*\b(?:in|within|at|of|involving|throughout|along|near|overlying|over)\s+(?:the\s+|both\s+(?:the\s+)?)?$"
+)
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    path = resources.files("reeval.synth.injectors").joinpath("location.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    """All safe edits of a report's sites."""
+    for thing in things(analysis):
+        if not thing.safe or thing.device:
+            continue
+        places = _places(thing)
+        if any(near_placeholder(analysis.document, s.start, s.end) for _, s in places):
+            continue
+        if places:
+            yield from _swaps(analysis, thing, places, rng)
+            yield from _losses(analysis, thing, places)
+        yield from _additions(analysis, thing, places, rng)
+        yield from _ribs(analysis, thing, rng)
+
+
+def _places(thing: Thing) -> list[tuple[Mention, Slot]]:
+    """Words of site, each once; the general "lung" is none."""
+    found = {slot.start: (m, slot) for m, slot in thing.slots("place") if slot.value not in ("lung", "rib")}
+    return list(found.values())
+
+
+def _swaps(analysis: Analysis, thing: Thing, places: list[tuple[Mention, Slot]], rng: random.Random) -> Iterator[Edit]:
+    document = analysis.document
+    words = [document.lower[s.start : s.end] for _, s in places]
+    concepts = {m.finding.concept for m in thing.mentions}
+    spine = concepts <= set(_data()["spine"])
+    if spine:
+        targets = [_data()["levels"].get(word) for word in words]
+        if (
+            all(targets)
+            and len({s.value for _, s in places}) == 1
+            and not said(analysis, thing, re.compile(r"\b[tl]\d|level"))
+        ):
+            number = rng.randrange(min(len(t) for t in targets if t))
+            yield from _swapped(
+                analysis, "location.inaccuracy.adjacent", thing, places, [t[number] for t in targets if t]
+            )
+        return
+    if _loose_zone(analysis, thing) or said(analysis, thing, _NARROW):
+        return
+    sides = thing.values("side")
+    if len(sides) == 1 and sides <= {"left", "right"} and len({s.value for _, s in places}) == 1:
+        side = next(iter(sides))
+        options = [_data()["adjacent"][side].get(word) for word in words]
+        if all(options) and concepts & set(_data()["lobar"]):
+            number = rng.randrange(min(len(o) for o in options if o))
+            yield from _swapped(
+                analysis, "location.inaccuracy.adjacent", thing, places, [o[number] for o in options if o]
+            )
+    sure = thing.weight == ACT or (thing.weight == OPEN and not concepts & {*_data()["lumps"], "granuloma"})
+    if sure and concepts & set(_data()["distant_for"]):
+        far = [_data()["distant"].get(word) for word in words]
+        if all(far) and not said(analysis, thing, re.compile(_data()["basal_said"])):
+            yield from _swapped(analysis, "location.inaccuracy.distant", thing, places, [f for f in far if f])
+    if thing.weight == ACT and _lump(concepts) and all(s.value in terms.zones() for _, s in places):
+        named = any(document.lower[m.start : m.end].startswith(("lung", "pulmonary")) for m in thing.mentions)
+        if named or said(analysis, thing, _TWO_SIDES):
+            return
+        new = rng.choice(_data()["spaces"])
+        if all(m.slot("side") or s.start > m.end for m, s in places):
+            yield from _swapped(analysis, "location.inaccuracy.other-space", thing, places, [new] * len(places))
+
+
+def _lump(concepts: set[str]) -> bool:
+    """Whether a thing is a nodule or mass, whatever it is read as."""
+    return bool(concepts & set(_data()["lumps"])) and concepts <= {*_data()["lumps"], "malignancy", "opacity"}
+
+
+def _swapped(
+    analysis: Analysis, rule: str, thing: Thing, places: list[tuple[Mention, Slot]], new: list[str]
+) -> Iterator[Edit]:
+    changes: list[Change] = []
+    for (mention, slot), word in zip(places, new, strict=True):
+        form = _data()["adjectives"].get(word, word) if slot.start < mention.start else word
+        changes += swapped(analysis.document, slot.start, slot.end, form)
+    first, slot = places[0]
+    side = next((s for s in first.slots if s.name == "side" and abs(s.start - slot.start) < 12), None)
+    low, high = span_of(first, slot)
+    yield from made(analysis, rule, thing, changes, (min(low, side.start) if side else low, high))
+
+
+def _losses(analysis: Analysis, thing: Thing, places: list[tuple[Mention, Slot]]) -> Iterator[Edit]:
+    concepts = {m.finding.concept for m in thing.mentions}
+    if _loose_zone(analysis, thing) or said(analysis, thing, _NARROW):
+        return
+    if thing.weight == ACT and _lump(concepts):
+        rule = "location.omission.decides"
+        if not all(s.value in terms.zones() for _, s in places) or said(analysis, thing, _TWO_SIDES):
+            return
+    elif concepts <= set(_data()["site_adds_nothing"]) and (thing.weight == BENIGN or concepts == {"pleural_effusion"}):
+        rule = "location.omission.adds-nothing"
+    else:
+        return
+    changes: list[Change] = []
+    spans = []
+    for mention, slot in places:
+        found = _lost(analysis, mention, slot)
+        if found is None:
+            return
+        changes += found
+        low, high = span_of(mention, slot)
+        spans.append(
+            (
+                min([low, *(c.start for c in found if c.start > mention.end)]),
+                max([high, *(c.end for c in found if c.end <= mention.end or slot.start > mention.end)]),
+            )
+        )
+    for (mention, slot), (low, high) in zip(places[:1], spans[:1], strict=True):
+        side = next((s for s in mention.slots if s.name == "side" and abs(s.start - slot.start) < 12), None)
+        yield from made(analysis, rule, thing, changes, (min(low, side.start) if side else low, high))
+
+
+def _lost(analysis: Analysis, mention: Mention, slot: Slot) -> list[Change] | None:
+    """The site taken out of one phrase; what is left of it says the side, or that it is the lung."""
+    document = analysis.document
+    word = document.lower[slot.start : slot.end]
+    side = next((s for s in mention.slots if s.name == "side" and s.end <= slot.start <= s.end + 8), None)
+    both = next((s for s in mention.slots if s.name == "side" and s.start == slot.start), None)
+    lung = slot.value in terms.zones()
+    if not lung and slot.value not in ("spine", "perihilar"):
+        return None
+    if slot.start < mention.start:
+        if not document.lower[slot.end : mention.start].strip(" ") and word in ("mediastinal", "hilar"):
+            return None
+        if both:
+            return swapped(document, slot.start, slot.end, "bilateral")
+        if side and lung:
+            own = document.lower[mention.start : mention.end].startswith(("lung", "pulmonary"))
+            pleural = mention.finding.space != "lung"
+            return (
+                removed(document, slot.start, slot.end)
+                if own or pleural
+                else swapped(document, slot.start, slot.end, "lung")
+            )
+        return (
+            removed(document, slot.start, slot.end)
+            if slot.start > mention.low or lung or slot.value == "spine"
+            else None
+        )
+    if both:
+        return None
+    if lung:
+        if mention.finding.space != "lung":
+            return None
+        before = document.lower[max(0, slot.start - 12) : slot.start]
+        if not re.search(r"\b(?:the|left|right|both)\s$", before):
+            return None
+        many = word.endswith(("s", "ices")) or before.endswith("both ")
+        return swapped(document, slot.start, slot.end, "lungs" if many else "lung")
+    if slot.value == "spine":
+        into = _PREPOSITION.search(document.lower[: slot.start])
+        following = document.lower[slot.end :]
+        if into is None or not re.match(r"\s*(?:[.,;]|$|\s(?:is|are|noted|seen|with|present|without)\b)", following):
+            return None
+        return [Change(into.start(), slot.end, "")]
+    return None
+
+
+def _additions(
+    analysis: Analysis, thing: Thing, places: list[tuple[Mention, Slot]], rng: random.Random
+) -> Iterator[Edit]:
+    """A site where the report gives none."""
+    document = analysis.document
+    mention = thing.head
+    concepts = {m.finding.concept for m in thing.mentions}
+    if any(m.polarity != PRESENT or m.reading for m in thing.mentions) or len(concepts) > 1:
+        return
+    concept = next(iter(concepts))
+    general = [(m, s) for m, s in thing.slots("place") if document.lower[s.start : s.end] in _data()["general"]]
+    if concept in _data()["spine"] and places and len(general) == len(places):
+        new = rng.choice(["lower thoracic", "mid thoracic", "thoracic"])
+        changes = []
+        for _, s in general:
+            whole = document.lower[s.start : s.end] == "thoracic spine"
+            changes += inserted(
+                document, s.start, new.replace(" thoracic", "").replace("thoracic", "lower") if whole else new
+            )
+        if len({m.sentence for m, _ in general}) == len(general) and not said(
+            analysis, thing, re.compile(r"\b(?:upper|lower|mid|lumbar)\b|levels?\b")
+        ):
+            low, high = span_of(general[0][0], general[0][1])
+            yield from made(analysis, "location.fabrication.detail", thing, changes, (low, high))
+        return
+    if (
+        places
+        or len(thing.mentions) > 1
+        or said(analysis, thing, _ZONE)
+        or said(analysis, thing, re.compile(_data()["elsewhere"]))
+    ):
+        return
+    if _places_known(analysis, thing):
+        return
+    before = document.lower[max(0, mention.low - 20) : mention.low]
+    for rule, table in (("detail", _data()["detail"]), ("urgency", _data()["urgent_site"])):
+        entry = table.get(mention.finding.name)
+        if entry is None or (rule == "detail") != (thing.weight == BENIGN or entry.get("open", False)):
+            continue
+        name = document.lower[mention.start : mention.end]
+        if "names" in entry and name not in entry["names"]:
+            continue
+        lung = next((s for s in mention.slots if s.name == "place" and s.value == "lung"), None)
+        side = mention.slot("side")
+        if lung and lung.start > mention.end and "zone" in entry and document.lower[lung.start : lung.end] == "lung":
+            changes = inserted(document, lung.start, rng.choice(entry["zone"]))
+            yield from made(analysis, f"location.fabrication.{rule}", thing, changes, (mention.start, lung.end))
+        elif lung or (
+            mention.slots and any(s.start > mention.end for s in mention.slots if s.name in ("side", "place"))
+        ):
+            continue
+        elif (
+            "before" in entry
+            and (side is None or (side.value != "both" and rule == "detail"))
+            and not re.search(r"\b(?:of|and|or)\s$", before)
+        ):
+            changes = inserted(document, mention.start, rng.choice(entry["before"]))
+            yield from made(analysis, f"location.fabrication.{rule}", thing, changes, (mention.start, mention.end))
+        elif "after" in entry and side is None and _ends(document.lower[mention.end :]):
+            changes = appended(document, mention.end, rng.choice(entry["after"]))
+            yield from made(analysis, f"location.fabrication.{rule}", thing, changes, (mention.start, mention.end))
+
+
+def _ends(following: str) -> bool:
+    """Whether a phrase can be put behind a name: nothing else hangs on it there."""
+    return (
+        re.match(r"\s*(?:[.;]|$|,\s|\s(?:is|are|noted|seen|present|identified|has|have|remains?)\b)", following)
+        is not None
+    )
+
+
+def _ribs(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator[Edit]:
+    """The rib above or below."""
+    document = analysis.document
+    if {m.finding.concept for m in thing.mentions} != {"fracture"}:
+        return
+    ordinals = _data()["ordinals"]
+    hits: list[tuple[int, int, int, str]] = []
+    for index in thing.sentences:
+        sentence = document.sentences[index]
+        for match in re.finditer(
+            r"\b(\d+)(st|nd|rd|th)\b|\b(" + "|".join(ordinals[1:]) + r")\b",
+            document.lower[sentence.start : sentence.end],
+        ):
+            number = int(match[1]) if match[1] else ordinals.index(match[3])
+            hits.append((sentence.start + match.start(), sentence.start + match.end(), number, match[0]))
+        if re.search(
+            r"\b(?:rib [#\d]|(?:\w+) (?:through|and|to|-) (?:\w+) (?:\w+ )?ribs?|interspace|image|view)",
+            document.lower[sentence.start : sentence.end],
+        ):
+            return
+    if not hits or len({number for _, _, number, _ in hits}) > 1 or not 3 <= hits[0][2] <= 9:
+        return
+    new = hits[0][2] + rng.choice([-1, 1])
+    changes: list[Change] = []
+    for start, end, _, word in hits:
+        if not re.match(r"\s+(?:\w+\s+){0,2}ribs?\b", document.lower[end:]):
+            return
+        suffix = {1: "st", 2: "nd", 3: "rd"}.get(new, "th")
+        changes += swapped(document, start, end, ordinals[new] if not word[0].isdigit() else f"{new}{suffix}")
+    start, end = hits[0][0], hits[0][1]
+    rib = re.match(r"\s+(?:\w+\s+){0,2}ribs?\b", document.lower[end:])
+    assert rib
+    yield from made(analysis, "location.inaccuracy.adjacent", thing, changes, (start, end + rib.end()))
+
+
+def _loose_zone(analysis: Analysis, thing: Thing) -> bool:
+    """Whether a word of site that belongs to no finding may speak of this thing."""
+    document = analysis.document
+    own = {m.sentence for m in thing.mentions}
+    other = {s.start for m in thing.mentions for s in m.slots if s.name == "place"}
+    if thing.head.finding.space not in ("lung", "pleura"):
+        return False
+    for index, sentence in enumerate(document.sentences):
+        for match in _ZONE.finditer(document.lower, sentence.start, sentence.end):
+            if index in own and match.start() not in other and not claimed(analysis, match.start()):
+                return True
+            if (
+                index not in own
+                and not claimed(analysis, match.start())
+                and re.search(r"lobe|lung|lingul|apical|basilar", match[0])
+            ):
+                return True
+    return False
+
+
+def _places_known(analysis: Analysis, thing: Thing) -> bool:
+    """Whether another finding of the lung has a site, which this one may share."""
+    own = {id(m) for m in thing.mentions}
+    return thing.head.finding.space in ("lung", "pleura") and any(
+        id(m) not in own
+        and m.polarity != ABSENT
+        and m.finding.space in ("lung", "pleura")
+        and m.sentence in thing.sentences
+        for m in analysis.mentions
+    )

@@ -1,0 +1,74 @@
+"""Words of a phrase exchanged, taken out or put in, with the article before them and the capital of a sentence kept
+right."""
+
+import itertools
+import re
+
+from reeval.synth.document import PLACEHOLDER, Document
+from reeval.synth.edit import Change, dropped_words, replaced
+
+_ARTICLE = re.compile(r"(?<![\w-])(an?)[ \t]+$", re.IGNORECASE)
+_AN = re.compile(r"(?:[aeio]|u(?!ni|s[eu])|8|11\b|18\b|xr|mm\b)", re.IGNORECASE)
+
+
+def article(document: Document, at: int, following: str) -> list[Change]:
+    """The change of "a" or "an" before `at`, where the words that follow it now need the other."""
+    match = _ARTICLE.search(document.text, max(0, at - 8), at)
+    if not match or not following:
+        return []
+    old = match[1]
+    right = ("an" if _AN.match(following) else "a") if old.islower() else ("An" if _AN.match(following) else "A")
+    if document.capitals:
+        right = right.upper()
+    return [] if right == old else [Change(match.start(1), match.end(1), right)]
+
+
+def swapped(document: Document, start: int, end: int, new: str) -> list[Change]:
+    """text[start:end] replaced."""
+    return [*article(document, start, new), replaced(document, start, end, new)]
+
+
+def removed(document: Document, start: int, end: int) -> list[Change]:
+    """A word or phrase taken out."""
+    following = document.text[end:].lstrip(" \t,")
+    return [*article(document, start, following), dropped_words(document, start, end)]
+
+
+def inserted(document: Document, at: int, new: str) -> list[Change]:
+    """Words put in before the word at `at`; where that was the first of its sentence, it gives its capital away."""
+    text = document.text
+    if document.capitals:
+        return [*article(document, at, new), Change(at, at, new.upper() + " ")]
+    first = any(sentence.start == at for sentence in document.sentences)
+    if first and text[at].isupper():
+        word = re.match(r"[\w-]*", text[at:])
+        assert word
+        # A name, an acronym or a numeral keeps its capitals.
+        lower = text[at].lower() if word[0][1:].islower() or len(word[0]) == 1 else text[at]
+        return [Change(at, at + 1, f"{new[0].upper()}{new[1:]} {lower}")]
+    return [*article(document, at, new), Change(at, at, new + " ")]
+
+
+def appended(document: Document, at: int, new: str) -> list[Change]:
+    """Words put in behind the word that ends at `at`."""
+    return [Change(at, at, " " + (new.upper() if document.capitals else new))]
+
+
+def near_placeholder(document: Document, start: int, end: int) -> bool:
+    """Whether a placeholder stands within about three words of text[start:end]."""
+    return any(
+        PLACEHOLDER.search(piece)
+        for piece in (
+            " ".join(document.text[max(0, start - 40) : start].split(" ")[-4:]),
+            document.text[start:end],
+            " ".join(document.text[end : end + 40].split(" ")[:4]),
+        )
+    )
+
+
+def merged(changes: list[Change]) -> tuple[Change, ...] | None:
+    """Changes in order, each once; None where two of them meet."""
+    found = sorted(set(changes))
+    if not found or any(a.end > b.start or a.start == b.start for a, b in itertools.pairwise(found)):
+        return None
+    return tuple(found)
