@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / plan / pairs`: flags to arguments, nothing else."""
+"""`reeval train / eval / export / plan / synth / pairs`: flags to arguments, nothing else."""
 
 import difflib
 import re
@@ -17,6 +17,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval eval    --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   D and R, both modes; resumes
   reeval export  --workdir=DIR --out=DIR [--format=merged|adapter]        a Hugging Face or PEFT directory
   reeval plan    --config=FILE --topology=v5e:2x4                         memory a chip on TPUs not at hand
+  reeval synth   --reports=FILE|FOLDER --out=FILE [--count=4000] [--seed=0]    labelled pairs from reports; resumes
   reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
 
@@ -63,6 +64,33 @@ def plan(argv: Sequence[str]) -> None:
     from reeval.plan import plan as run
 
     run(values.config, values.topology)
+
+
+def synth(argv: Sequence[str]) -> None:
+    """Make labelled pairs of free-text chest X-ray reports, by rules or in a local chat model's words."""
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "reports", None, "CSV, TSV, JSON Lines or a folder of .txt files.", required=True, flag_values=values
+    )
+    flags.DEFINE_string("out", None, "The pair file to write.", required=True, flag_values=values)
+    flags.DEFINE_integer("count", 4000, "Pairs in all.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Another seed makes other pairs.", flag_values=values)
+    for column in COLUMNS:
+        flags.DEFINE_string(column, "", f"Column of the {column}; usual names are known.", flag_values=values)
+    flags.DEFINE_float("significant", 0.5, "Share of significant pairs.", flag_values=values)
+    flags.DEFINE_float("varied", 0.88, "Share of pairs with harmless variation beside errors.", flag_values=values)
+    flags.DEFINE_integer(
+        "levels", 0, "Instead of mixtures: candidates with 1 to so many significant errors.", flag_values=values
+    )
+    flags.DEFINE_enum("writer", "rules", ["rules", "llm"], "Who words the candidates.", flag_values=values)
+    flags.DEFINE_string("base_url", "http://localhost:8000/v1", "OpenAI-compatible server.", flag_values=values)
+    flags.DEFINE_string("model", "", "Its model's name.", flag_values=values)
+    flags.DEFINE_string("key_variable", "OPENAI_API_KEY", "Environment variable with its key.", flag_values=values)
+    flags.DEFINE_bool("allow_remote", False, "Send reports to another machine.", flag_values=values)
+    _parse(values, argv, synth)
+    from reeval.synth.command import run
+
+    run(values.flag_values_dict())
 
 
 def pairs(argv: Sequence[str]) -> None:
@@ -120,16 +148,19 @@ def convert(argv: Sequence[str]) -> None:
     run(values.format, values.input, values.out, mapping=values.mapping, rule=values.rule)
 
 
+# Of a file of reports.
+COLUMNS = ("report", "findings", "impression", "id")
 PAIRS: dict[str, Callable[[Sequence[str]], None]] = {"check": check, "convert": convert}
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "export": export,
     "plan": plan,
+    "synth": synth,
     "pairs": pairs,
 }
 # Flags without a value: what follows one is no part of it.
-SWITCHES = ("--classifiers", "--json", "--strict")
+SWITCHES = ("--allow_remote", "--classifiers", "--json", "--strict")
 
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 

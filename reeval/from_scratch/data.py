@@ -16,8 +16,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from reeval import prompts, verdicts
+from reeval.from_scratch.pairs import places, scrambled, written
 from reeval.pairs import Pair
-from reeval.synth import scramble, templates
+from reeval.synth.compose import Mixture
 from reeval.verdicts import Verdict
 
 # What a token is part of (the loss weighs them differently), and what happened to a token of the candidate.
@@ -31,7 +32,8 @@ class DataOptions:
     """What the pairs of a run are, and the shape of its batches.
 
     curriculum: (share of the run, least and most sentences of a reference), in order, the last share being 1.
-    scrambled: share of the pairs that come from scrambled families.
+    scrambled: share of the pairs whose words are exchanged, see `pairs.scrambled`.
+    varied: (until this share of the run, share of the pairs with errors that have harmless variation beside them).
     true_severities: (until this share of the run, share of the pairs whose errors keep their severity), in order, the
         last until being 1. In the others every error is called significant: while those are the most, so are all
         verdicts, but what tells the two apart is learned, as it is in a general model that flags too much.
@@ -44,8 +46,8 @@ class DataOptions:
     curriculum: tuple[tuple[float, int, int], ...]
     scrambled: float
     true_severities: tuple[tuple[float, float], ...]
+    varied: tuple[tuple[float, float], ...]
     two_pass_share: float
-    edit_counts: tuple[float, ...]
     identical: float
 
 
@@ -69,7 +71,7 @@ class Tagger:
         self.second: list[int] = tokenizer.encode(glue).ids
 
     def tagged(self, mode: str, pair: Pair, *, true_severities: bool = False) -> Tagged:
-        """The conversation of a labelled template pair, with its severities or with all errors significant."""
+        """The conversation of a synthesised pair, with its severities or with all errors significant."""
         assert pair.errors is not None
         (message,) = prompts.first_messages(self.prompt, mode, pair)
         text = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
@@ -82,9 +84,9 @@ class Tagger:
             (
                 candidate + start,
                 candidate + end,
-                AFTER_LOSS if start == end else EDITED if e.reference_span else INSERTED,
+                AFTER_LOSS if start == end else EDITED if pair.errors[index].reference_span else INSERTED,
             )
-            for e, (start, end) in zip(pair.errors, pair.metadata["places"], strict=True)
+            for index, start, end in places(pair)
         ]
         for start, end in encoded.offsets:
             # A token begins with the space before its word.
@@ -120,14 +122,15 @@ class Tagger:
 def sources(options: DataOptions, step: int, progress: float) -> Iterator[Pair]:
     """Pairs without end for a batch at this share of the run."""
     low, high = next((low, high) for until, low, high in options.curriculum if progress < until or until == 1)
-    recipe = templates.Recipe((low, high), options.identical, options.edit_counts)
+    varied = next(share for until, share in options.varied if progress < until or until == 1)
+    mixture = Mixture(unvaried=1.0 - varied, identical=options.identical, drafts=1)
+    seed = options.seed * (1 << 24) + step
     rng = random.Random(f"{options.seed}-{step}")
-    many = 1 << 30
-    seed = options.seed * many + step
-    plain = templates.pairs("a", many, seed, recipe=recipe)
-    scrambled = scramble.pairs(many, seed, recipe=recipe)
+    plain = written("pretrain", seed, (low, high), mixture)
+    # Of other reports. Nothing harmless in them: among words without meaning nothing is a synonym.
+    bare = written("pretrain", seed + (1 << 23), (low, high), dataclasses.replace(mixture, unvaried=1.0))
     while True:
-        yield next(scrambled if rng.random() < options.scrambled else plain)
+        yield scrambled(next(bare), rng) if rng.random() < options.scrambled else next(plain)
 
 
 def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """How much of the task is learned: the share of exact first answers on unseen reports, severities aside."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,30 +11,33 @@ from flax import nnx
 from reeval import hf, sharding, verdicts
 from reeval.data.conversation import Conversation
 from reeval.decode.greedy import GreedyDecoder
+from reeval.from_scratch.pairs import written
 from reeval.models.qwen3 import Qwen3
 from reeval.pairs import Error, Pair
 from reeval.prompts import MODES
-from reeval.synth import templates
-from reeval.synth.phrases import FAMILIES
+from reeval.synth.compose import Mixture
+from reeval.synth.generator import SPLITS
 
 _SEED = 990_001  # of no training data
 _ANSWER = 192  # tokens at most
 
 
 class Evaluation:
-    """Judges `count` held-out pairs of each template family; compiles once a model shape and prompt length."""
+    """Judges `count` unseen pairs of each split; compiles once a model shape and prompt length."""
 
     def __init__(self, tokenizer_directory: Any, prompt: str, count: int):
         self.conversation = Conversation(hf.load_tokenizer(tokenizer_directory), prompt)
-        self.pairs = {family: list(templates.pairs(family, count, _SEED)) for family in FAMILIES}
+        self.pairs = {
+            split: list(itertools.islice(written(split, _SEED, (2, 4), Mixture()), count)) for split in SPLITS
+        }
         self._decoder: GreedyDecoder | None = None
 
     def __call__(self, model: Qwen3) -> dict[str, dict[str, float]]:
-        """Family and mode to shares: exact (whole verdicts), found (lines), unreadable (answers)."""
+        """Split and mode to shares: exact (whole verdicts), found (lines), unreadable (answers)."""
         graph, weights = nnx.split(model)
         return {
-            f"{family} {mode}": _shares(pairs, self._answers(graph, weights, mode, pairs))
-            for family, pairs in self.pairs.items()
+            f"{split} {mode}": _shares(pairs, self._answers(graph, weights, mode, pairs))
+            for split, pairs in self.pairs.items()
             for mode in MODES
         }
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from reeval import prompts
-from reeval.synth import scramble, templates
-from reeval.synth.phrases import vocabulary
+from reeval.from_scratch.pairs import written
+from reeval.synth.compose import Mixture
+from reeval.synth.terms import vocabulary
 from reeval.verdicts import Verdict
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -26,14 +27,14 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
 _OPENINGS = ('| "', '=> "')
-# What it is fitted to: pairs of family a and of scrambled families, and each clinical word so many times.
-_PLAIN, _SCRAMBLED, _EACH_WORD = 6000, 1500, 75
+# What it is fitted to: so many pairs of the reports it is trained on, and each phrase of the lexicon so many times.
+_PAIRS, _EACH_PHRASE = 6000, 20
 
 
 def train(vocab_size: int, prompt: str, seed: int) -> Tokenizer:
-    """A tokenizer fitted to the clinical vocabulary, family `a`, scrambled families and the verdict format.
+    """A tokenizer fitted to the lexicon, to reports of the split "pretrain" and to the verdict format.
 
-    It never sees the sentences of another family.
+    It never sees a report of another split.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(text, f"{text} ") for text in _OPENINGS])
@@ -67,9 +68,9 @@ def save(tokenizer: Tokenizer, directory: Path, *, max_length: int) -> None:
 
 
 def _corpus(prompt: str, seed: int) -> Iterator[str]:
-    for word in vocabulary():
-        yield f" {word} {word[0].upper()}{word[1:]}" * _EACH_WORD
-    made = itertools.chain(templates.pairs("a", _PLAIN, seed), scramble.pairs(_SCRAMBLED, seed))
+    for phrase in vocabulary():
+        yield f" {phrase} {phrase[0].upper()}{phrase[1:]}" * _EACH_PHRASE
+    made = itertools.islice(written("pretrain", seed, (1, 4), Mixture(drafts=1)), _PAIRS)
     for pair, mode in zip(made, itertools.cycle(prompts.MODES), strict=False):
         assert pair.errors is not None
         turns = [*prompts.first_messages(prompt, mode, pair), prompts.second_message(prompt)]

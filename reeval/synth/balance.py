@@ -1,71 +1,104 @@
-"""What keeps a set of pairs from giving its labels away: counts of what was written so far, and which draft to prefer.
+"""What keeps a set of pairs from giving its labels away.
 
 Two things would let a judge do without reading: an aspect and type that nearly always has one severity, and words that
-nearly always stand in significant differences. Both are counted over the pairs written so far, and of several drafts
-the one is taken that evens the counts out. The counts follow from the pairs alone, so that a run can be resumed.
+nearly always stand in significant differences. Against the first, errors are counted by cell and severity. Against the
+second, two linear classifiers learn along from the pairs written so far, and of several drafts the one is taken whose
+label they expect least. All of it follows from the pairs in their order alone, so that a run can be resumed.
 """
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
-from reeval.pairs import Error, Pair
+from reeval.pairs import Pair
 from reeval.taxonomy import SEVERITIES
 
-_WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+(?:\.\d+)?")
-# Added to both counts of a word: how much a word that was seen a few times only can say.
-_PRIOR = 4.0
+_WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+(?:\.\d+)?|[.,]")
+# Step size and decay of the classifiers: quick to learn a new sign, slow to forget one.
+_RATE, _DECAY = 0.3, 2e-4
+
+Features = dict[str, float]
 
 
 class Balance:
-    """Counts over the pairs written so far: errors by cell and severity, words of the differences by label."""
+    """Counts and classifiers over the pairs written so far."""
 
     def __init__(self) -> None:
         self.cells: Counter[tuple[str, str, str]] = Counter()
         self.labels: Counter[bool] = Counter()
-        self._words: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self._classifiers = [_Classifier(), _Classifier()]
 
     def add(self, pair: Pair) -> None:
-        """Count a pair."""
+        """Count and learn a pair."""
         assert pair.errors is not None
         for error in pair.errors:
             assert error.severity is not None
             self.cells[error.aspect, error.type, error.severity] += 1
         self.labels[pair.significant] += 1
-        self._words[pair.significant].update(difference(pair.reference, pair.candidate))
+        both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
+        for classifier, features in zip(self._classifiers, both, strict=True):
+            classifier.learn(features, pair.significant)
 
     def excess(self, aspect: str, kind: str, severity: str) -> float:
-        """How much this cell has had of this severity already, against the other one and against all cells."""
+        """How much a cell has had of this severity already, against the other one and against all cells."""
         other = SEVERITIES[1 - SEVERITIES.index(severity)]
         n, m = self.cells[aspect, kind, severity], self.cells[aspect, kind, other]
-        return 2.0 * (n - m) / math.sqrt(n + m + 9.0) + 0.5 * math.log1p(n)
+        return 5.0 * (n - m) / math.sqrt(n + m + 9.0) + 0.5 * math.log1p(n)
 
-    def tell(self, words: Iterable[str], significant: bool) -> float:
-        """How strongly words of a difference would speak for this label, by naive Bayes over the pairs so far."""
-        total = {label: self.labels[label] + 2 * _PRIOR for label in (True, False)}
-        score = 0.0
-        for word in words:
-            share = {label: (self._words[label][word] + _PRIOR) / total[label] for label in (True, False)}
-            score += math.log(share[significant] / share[not significant])
-        return score
+    def expected(self, pair: Pair) -> float:
+        """How much the classifiers expect the pair's label, in logits: large where words give it away."""
+        sign = 1.0 if pair.significant else -1.0
+        both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
+        margins = [c.margin(features) * sign for c, features in zip(self._classifiers, both, strict=True)]
+        return sum(max(margin, -1.0) for margin in margins)  # surprising is enough: no need to mislead
+
+    def tells(self, words: Features, significant: bool) -> float:
+        """How much the words of a change, as `difference` gives them, add to the expectation of a label."""
+        return self._classifiers[0].sum(words) * (1.0 if significant else -1.0)
 
 
-def difference(reference: str, candidate: str) -> set[str]:
-    """The words that one report has more often than the other: "-word" lost, "+word" added; and, as "#n" and "@n",
-    how many there are and how far the lengths differ, in powers of two."""
+class _Classifier:
+    """Logistic regression, one step a pair."""
+
+    def __init__(self) -> None:
+        self.weights: defaultdict[str, float] = defaultdict(float)
+        self.scale = 1.0  # of all weights: decay without touching each
+
+    def sum(self, features: Mapping[str, float]) -> float:
+        weights = self.weights
+        return self.scale * sum(weights[name] * value for name, value in features.items() if name in weights)
+
+    def margin(self, features: Mapping[str, float]) -> float:
+        return self.sum(features)
+
+    def learn(self, features: Mapping[str, float], label: bool) -> None:
+        probability = 1.0 / (1.0 + math.exp(-max(min(self.margin(features), 30.0), -30.0)))
+        step = _RATE * (float(label) - probability) / (1.0 + math.sqrt(sum(v * v for v in features.values())))
+        self.scale *= 1.0 - _DECAY
+        for name, value in features.items():
+            self.weights[name] += step * value / self.scale
+
+
+def difference(reference: str, candidate: str) -> Features:
+    """The words that one report has more often than the other, "-word" lost and "+word" added, by log(1 + count); and
+    how many those are."""
     before, after = Counter(_WORD.findall(reference.lower())), Counter(_WORD.findall(candidate.lower()))
     lost, added = before - after, after - before
-    words = {f"-{word}" for word in lost} | {f"+{word}" for word in added}
+    found = {f"-{word}": math.log1p(n) for word, n in lost.items()}
+    found |= {f"+{word}": math.log1p(n) for word, n in added.items()}
+    amounts = {"lost": lost.total(), "added": added.total(), "both": (before & after).total()}
+    found |= {f"# {name}": 0.5 * math.log1p(n) for name, n in amounts.items()}
     longer = added.total() - lost.total()
-    amount = (added.total() + lost.total()).bit_length()
-    return words | {f"#{amount}", f"@{int(math.copysign(abs(longer).bit_length(), longer))}"}
+    found[f"longer {int(math.copysign(abs(longer).bit_length(), longer))}"] = 1.0
+    found[f"changed {(added.total() + lost.total()).bit_length()}"] = 1.0
+    return found
 
 
-def least_telling(balance: Balance, drafts: Sequence[Pair]) -> Pair:
-    """Of several drafts of one label, the one whose words speak least for it."""
-    return min(drafts, key=lambda pair: balance.tell(difference(pair.reference, pair.candidate), pair.significant))
+def changed_words(old: str, new: str) -> Features:
+    """The words of `difference` alone, without the amounts: for a part of a report."""
+    return {name: value for name, value in difference(old, new).items() if name[0] in "+-"}
 
 
-def cells(errors: Iterable[Error]) -> list[tuple[str, str]]:
-    return [(error.aspect, error.type) for error in errors]
+def _bag(candidate: str) -> Features:
+    return {word: math.log1p(n) for word, n in Counter(_WORD.findall(candidate.lower())).items()}

@@ -5,6 +5,7 @@ variation does not depend on the label, so that neither its presence nor its amo
 """
 
 import dataclasses
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,15 @@ from collections.abc import Iterator, Sequence
 from reeval.pairs import Pair
 from reeval.synth import check
 from reeval.synth.analysis import Analysis, analyse
-from reeval.synth.balance import Balance, least_telling
+from reeval.synth.balance import Balance, Features, changed_words
 from reeval.synth.candidate import Candidate, Order, assemble, fits
 from reeval.synth.edit import Edit, Variation
 from reeval.synth.injectors import INJECTORS
 from reeval.synth.variation import orders, variations
+
+# So many edits of a cell and so many variations are compared; what words that speak for a label weigh against a
+# cell's count; and what a label's share of the set weighs against words.
+_LOOKED_AT, _VARIATIONS_LOOKED_AT, _TELL, _CHANCE = 4, 24, 0.7, 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,13 +34,13 @@ class Mixture:
     further: share of the significant among the further errors of a significant pair.
     unvaried: share of the pairs with errors that have no harmless variation beside them.
     identical: share of the insignificant pairs that repeat the reference.
-    drafts: how many candidates are drawn for each that is kept, see `balance.least_telling`.
+    drafts: how many candidates of each label are drawn for one that is kept.
     """
 
     significant: float = 0.5
-    significant_errors: tuple[float, ...] = (0.45, 0.3, 0.17, 0.08)
+    significant_errors: tuple[float, ...] = (0.35, 0.3, 0.22, 0.13)
     insignificant_errors: tuple[float, ...] = (0.22, 0.36, 0.24, 0.13, 0.05)
-    further: float = 0.55
+    further: float = 0.7
     unvaried: float = 0.12
     identical: float = 0.03
     drafts: int = 4
@@ -50,6 +55,13 @@ class Material:
     variations: tuple[Variation, ...]
     orders: tuple[Order, ...]
 
+    def words(self, made: Edit | Variation) -> Features:
+        """The words that an edit or variation takes and adds."""
+        text = self.analysis.document.text
+        return changed_words(
+            " ".join(text[c.start : c.end] for c in made.changes), " ".join(c.new for c in made.changes)
+        )
+
 
 def material(text: str, rng: random.Random) -> Material:
     """Read a reference and find what could be done to it."""
@@ -63,31 +75,42 @@ def material(text: str, rng: random.Random) -> Material:
 
 
 def candidate(
-    pair_id: str, reference_id: str, made_of: Material, significant: bool, rng: random.Random, balance: Balance,
+    pair_id: str, reference_id: str, made_of: Material, chance: float, rng: random.Random, balance: Balance,
     mixture: Mixture, dropped: Counter[str],
 ) -> Pair | None:  # fmt: skip
-    """A pair of the label, counted in `balance`; None where the reference cannot carry one.
+    """A pair of this reference, counted in `balance`; None where it cannot carry one.
 
-    `dropped` counts drafts by the fault that they had (names without report text), and labels that could not be met.
+    Drafts of both labels are made. The one is taken whose label the words of the set so far give away least, where
+    `chance` (of a significant pair) leaves both open. `dropped` counts drafts by the fault that they had (names without
+    report text), and references that a label could not be met for.
     """
-    drafts: list[Pair] = []
-    for _ in range(3 * mixture.drafts):
-        chosen = draft(made_of, significant, rng, balance, mixture)
-        if chosen is None:
-            break
-        pair = _pair(pair_id, reference_id, made_of, chosen)
+    drafts: list[tuple[float, int, Pair]] = []
+    for label, share in ((True, chance), (False, 1.0 - chance)):
+        if share <= 0.0:
+            continue
+        handicap = -_CHANCE * math.log(min(share, 1.0))
+        for _ in range(mixture.drafts):
+            chosen = draft(made_of, label, rng, balance, mixture)
+            if chosen is None:
+                dropped[f"no {'significant' if label else 'insignificant'} candidate"] += 1
+                break
+            pair = _pair(pair_id, reference_id, made_of, chosen)
+            drafts.append((balance.expected(pair) + handicap + 0.3 * rng.random(), len(drafts), pair))
+    for _, _, pair in sorted(drafts):
         faults = check.faults(pair, made_of.analysis)
         dropped.update(f"draft: {fault}" for fault in faults)
         if not faults:
-            drafts.append(pair)
-            if len(drafts) == mixture.drafts:
-                break
-    if not drafts:
-        dropped[f"no {'significant' if significant else 'insignificant'} candidate"] += 1
-        return None
-    best = least_telling(balance, drafts)
-    balance.add(best)
-    return best
+            balance.add(pair)
+            return pair
+    return None
+
+
+def chance_of_significance(balance: Balance, mixture: Mixture) -> float:
+    """The chance that brings the share of significant pairs back to the mixture's, where reports led away from it."""
+    missing = mixture.significant * balance.labels.total() - balance.labels[True]
+    return (
+        min(max(mixture.significant + missing / 20, 0.0), 1.0) if 0 < mixture.significant < 1 else mixture.significant
+    )
 
 
 def levels(reference_id: str, made_of: Material, count: int, rng: random.Random, balance: Balance) -> Iterator[Pair]:
@@ -96,7 +119,7 @@ def levels(reference_id: str, made_of: Material, count: int, rng: random.Random,
     chosen: list[Edit] = []
     chain: list[Pair] = []
     for level in range(1, count + 1):
-        edit = _edit(made_of, chosen, "significant", rng, balance)
+        edit = _edit(made_of, chosen, "significant", True, rng, balance)
         if edit is None:
             break
         chosen.append(edit)
@@ -126,7 +149,7 @@ def draft(
         severity = "insignificant"
         if significant and (number == 0 or rng.random() < mixture.further):
             severity = "significant"
-        edit = _edit(made_of, edits, severity, rng, balance)
+        edit = _edit(made_of, edits, severity, significant, rng, balance)
         if edit is None:
             if number == 0 and significant:
                 return None
@@ -140,9 +163,10 @@ def draft(
         pool = list(made_of.variations)
         rng.shuffle(pool)
         kinds: Counter[str] = Counter()
+        tells = {v: _TELL * balance.tells(made_of.words(v), significant) + 2 * rng.random() for v in pool}
         while pool and len(varied) < wanted:
             # The rarest kind so far comes next: a report is not one trick repeated.
-            variation = min(pool, key=lambda v: kinds[v.kind])
+            variation = min(pool[:_VARIATIONS_LOOKED_AT], key=lambda v: kinds[v.kind] + tells[v])
             pool.remove(variation)
             if fits([*edits, *varied], variation):
                 varied.append(variation)
@@ -154,16 +178,21 @@ def draft(
     return assemble(document, edits, varied, moved)
 
 
-def _edit(made_of: Material, taken: Sequence[Edit], severity: str, rng: random.Random, balance: Balance) -> Edit | None:
-    """An edit of the severity, from the cell that the set needs most."""
+def _edit(
+    made_of: Material, taken: Sequence[Edit], severity: str, significant: bool, rng: random.Random, balance: Balance
+) -> Edit | None:
+    """An edit of the severity: from a cell that the set needs, with words that do not speak for the pair's label."""
     by_cell: dict[tuple[str, str], list[Edit]] = {}
     for edit in made_of.edits:
         if edit.severity == severity and fits(taken, edit):
             by_cell.setdefault((edit.aspect, edit.type), []).append(edit)
-    if not by_cell:
-        return None
-    cell = min(by_cell, key=lambda cell: balance.excess(*cell, severity) + rng.random())
-    return rng.choice(by_cell[cell])
+    scored = []
+    for cell, edits in by_cell.items():
+        excess = balance.excess(*cell, severity)
+        for edit in rng.sample(edits, min(len(edits), _LOOKED_AT)):
+            words = made_of.words(edit)
+            scored.append((excess + _TELL * balance.tells(words, significant) + rng.random(), len(scored), edit))
+    return min(scored)[2] if scored else None
 
 
 def _draw(rng: random.Random, shares: Sequence[float]) -> int:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import reeval
 from reeval import pairs
 from reeval.files import write_atomically
-from reeval.pairs import Error, Pair
+from reeval.pairs import Pair
 from reeval.progress import progress
 from reeval.synth import compose, reports
 from reeval.synth.balance import Balance
@@ -67,14 +67,14 @@ def synthesise(options: Options) -> dict[str, Any]:
     if not out.parent.is_dir():
         raise ValueError(f"{out}: no directory {out.parent}; make it first")
     signature = _signature(options)
-    known = _read_about(about)
+    known = read_about(about)
     if (out.exists() or part.exists()) and known.get("made_from") != signature:
         which = out if out.exists() else part
         raise ValueError(f"{which}: exists, from other reports or options; remove it or give another --out")
     if out.exists():
         return dict(known["summary"])
     write_atomically(about, json.dumps({"made_from": signature}, indent=2) + "\n")
-    with _locked(part) as file:
+    with locked(part) as file:
         summary = _make(options, file)
         file.flush()
         os.fsync(file.fileno())
@@ -151,11 +151,8 @@ def _of_report(
     for number in range(first, share + 1):
         rng = random.Random(f"{seed}-{number}")
         pair_id = f"{report.reference_id}-{round_number * 100 + number}"
-        total, significant = balance.labels.total(), balance.labels[True]
-        # Random, and drawn back to the share wherever chance or the reports lead away from it.
-        chance = options.mixture.significant + (options.mixture.significant * total - significant) / 10
-        label = rng.random() < chance
-        made = compose.candidate(pair_id, report.reference_id, made_of, label, rng, balance, options.mixture, dropped)
+        chance = compose.chance_of_significance(balance, options.mixture)
+        made = compose.candidate(pair_id, report.reference_id, made_of, chance, rng, balance, options.mixture, dropped)
         if made is not None:
             yield dataclasses.replace(made, metadata={**made.metadata, **source, "number": number})
 
@@ -169,11 +166,7 @@ def _resume(options: Options, file: BinaryIO, balance: Balance) -> _Position:
     for line in file:
         if not line.endswith(b"\n"):
             break
-        row = json.loads(line)
-        pair = Pair(
-            row["pair_id"], row["reference_id"], row["reference"], row["candidate"],
-            tuple(Error(**error) for error in row["errors"]), row["metadata"],
-        )  # fmt: skip
+        pair = pairs.from_json(json.loads(line), Path())
         if not rows or rows[-1].metadata["row"] != pair.metadata["row"]:
             for earlier in rows:
                 balance.add(earlier)
@@ -206,7 +199,8 @@ def _signature(options: Options) -> dict[str, Any]:
     return {"reports": reports.signature(options.reports), **made_from, "version": reeval.__version__}
 
 
-def _read_about(path: Path) -> dict[str, Any]:
+def read_about(path: Path) -> dict[str, Any]:
+    """What stands beside the pairs on their making; {} where nothing does."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -216,7 +210,7 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
+def locked(path: Path) -> Iterator[BinaryIO]:
     """A file of one process, readable by its owner alone: it holds reports."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         try:

@@ -82,6 +82,15 @@ def words(slot: str) -> Mapping[str, tuple[str, ...]]:
 
 
 @functools.cache
+def vocabulary() -> tuple[str, ...]:
+    """All phrases of the lexicon, in lower case."""
+    names = [phrase for finding in findings().values() for phrase in (*finding.singular, *finding.plural)]
+    slots = ("degree", "side", "place", "change", "age", "certainty", "count")
+    said = [phrase for slot in slots for phrases in words(slot).values() for phrase in phrases]
+    return tuple(dict.fromkeys([*names, *said, *_data()["plain"]["words"]]))
+
+
+@functools.cache
 def _phrases() -> Mapping[str, tuple[tuple[tuple[str, ...], tuple[Word, ...]], ...]]:
     meanings: dict[tuple[str, ...], list[Word]] = {}
 
