@@ -17,9 +17,9 @@ COUNT = 3000
 # sha256 of the file that this makes, for each split:
 # python -m reeval.synth.generator --split=SPLIT --count=200 --seed=0 --out=reports.jsonl && sha256sum reports.jsonl
 GOLDEN = {
-    "pretrain": "e1947dc914f73444a723de215310167399ab1e75af67174657e66278a2b29bdf",
-    "train": "6839d98af7c2e08607493f6e758b54b8861ccb56ce3319572f1d459eb7900bbb",
-    "heldout": "d06758483fade57e3651f2d64f175caac66d348c2328d20785e50b6e1f5bee55",
+    "pretrain": "a1e4dc66d16f9817eedb17fc44a204a04a428dbc4357e7cb833e6fd67b59ff33",
+    "train": "ae46cdac9a1ab8e485d27ece9ec6f6fe4f65d6caf5bce6029cace6001978c1b2",
+    "heldout": "70496fd9f31d9352a57b6bf9d3ea32738b0687c058249a937020f53ec0e51e63",
 }
 HEADING = re.compile(
     r"^(FINDINGS|IMPRESSION|CONCLUSION|INDICATION|TECHNIQUE|COMPARISON):", re.IGNORECASE | re.MULTILINE
@@ -289,6 +289,11 @@ def test_sizes_suit_their_finding(made):
                     "cavity",
                 )
     assert sized["nodule"] > 30 and sized["mass"] > 10 and sized["granuloma"] > 3
+
+
+def test_a_curvature_keeps_its_direction(made):
+    curved = [report.text.lower() for report in made if "scoliosis" in kinds(report)]
+    assert len(curved) > 20 and not any("dextroscoliosis" in text and "levoscoliosis" in text for text in curved)
 
 
 # Grammar.

@@ -21,6 +21,7 @@ class Finding:
     """One abnormality. `reading` is the diagnosis it is read as, `hedge` how surely; `certainty` is its own."""
 
     kind: str
+    name: str = ""  # its noun, where a report keeps to one
     side: str = ""  # left, right, bilateral
     place: str = ""  # key of [places]
     degree: str = ""
@@ -129,7 +130,7 @@ def _add(study: Study, kind: str, split: str, side: str, chance: Chance) -> None
 def _finding(kind: str, split: str, prior: bool, chance: Chance, side: str = "") -> Finding:
     entry = catalogue("findings")["findings"][kind]
     places = catalogue("findings")["places"]
-    finding = Finding(kind)
+    finding = Finding(kind, chance.pick(entry["nouns"]) if entry.get("one_name") else "")
     if prior:
         finding.change = chance.weighed(entry["changes"])
     if "counts" in entry:

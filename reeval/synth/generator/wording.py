@@ -25,13 +25,10 @@ def noun_phrase(
 ) -> Phrase:
     """The finding with its attributes. place: "any", "before" (where it can) or "none"; noun: another name for it."""
     entry = finding.entry
-    named = noun or pen.chance.pick(entry["nouns"])
-    number = "mass" if noun or entry.get("mass") else "one"
-    if not noun and not entry.get("mass") and (finding.count or finding.side == "bilateral" or finding.place == "ribs"):
-        number = "many"
+    named = noun or finding.name or pen.chance.pick(entry["nouns"])
+    number = "mass" if noun else noun_phrase_number(finding)
+    if number == "many" and not entry.get("plural"):
         named = entry["plurals"][entry["nouns"].index(named)] if "plurals" in entry else named + "s"
-    if entry.get("plural"):
-        number, named = "many", pen.chance.pick(entry["nouns"])
     where = Place("", "") if place == "none" else placed(finding, pen, before=place == "before")
     degree = "" if noun else finding.degree
     words = [finding.count, extra, size, degree, where.before, named, where.after]
@@ -127,7 +124,7 @@ class FindingWords:
 
     def _noun(self, extra: str, what: str) -> Phrase:
         if what == "noun":
-            return Phrase(self.pen.chance.pick(self.finding.entry["nouns"]), "mass")
+            return Phrase(self.finding.name or self.pen.chance.pick(self.finding.entry["nouns"]), "mass")
         place = "none" if what == "npx" else "before" if self.before else "any"
         return noun_phrase(self.finding, self.pen, extra=extra, place=place, size=self.size, noun=self.noun)
 
