@@ -7,10 +7,14 @@ from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change
 from reeval.synth.injectors.passages import exchanged, sections
 from reeval.synth.injectors.spaces import contradicts, words_of
+from reeval.synth.mentions import ABSENT
+from reeval.synth.statements import Normal
 from reeval.synth.terms import Finding
 
 # One statement about two structures.
 _ONE = re.compile(r"\bcardio ?mediastinal\b")
+# What may be named beside it.
+_MORE = re.compile(r"\b(?:heart|vascul\w+|hil\w+|pulmonary|aort\w+)\b")
 CLEAR = re.compile(r"\blungs (?:are|appear|remain) (?=clear\b)")
 
 
@@ -50,14 +54,22 @@ def answer_to(analysis: Analysis, finding: Finding, fragment: str) -> Answer | N
         elif impression and told is None and "whole study" in normal.names:
             changes = exchanged(analysis, index, fragment)
             told = (changes[0].start, changes[0].end)
-        elif len(normal.names) > 1 and not _ONE.search(words_of(analysis, index)):
-            return None  # what else it says would be lost
+        elif not _says_only(analysis, normal):
+            return None
         else:
             gone.add(index)
     handled = gone | {n.sentence for n in analysis.normals if contradicts(n, finding)}
     if clear is not None and told and "findings" not in sections(analysis):
         return None  # one statement would have to stand in two places
     return Answer(changes, frozenset(gone), clear, told, frozenset(handled))
+
+
+def _says_only(analysis: Analysis, normal: Normal) -> bool:
+    """Whether nothing else is lost when a statement of normality goes."""
+    if any(mention.polarity != ABSENT for mention in analysis.by_sentence.get(normal.sentence, [])):
+        return False
+    words = words_of(analysis, normal.sentence)
+    return len(normal.names) == 1 or bool(_ONE.search(words) and not _MORE.search(words))
 
 
 def may_lead(analysis: Analysis, index: int) -> bool:

@@ -1,10 +1,11 @@
 """finding.omission: a finding, or a normal statement, that the candidate no longer has or denies."""
 
 import dataclasses
+import functools
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import PLACEHOLDER
@@ -40,9 +41,11 @@ _ADVICE = re.compile(
 _NOT_NORMAL = re.compile(
     r"\b(?:prominent|enlarged?|tortuous|mild|mildly|slight|slightly|calcif\w+|borderline|upper limits?)\b"
 )
-_HEART = re.compile(
-    r"\b(?:cardi\w+|heart)\b[^.]*\b(?:enlarg\w+|large|prominent|big)\b|\benlarg\w+ (?:of the )?(?:cardi|heart)"
-)
+
+
+@functools.cache
+def _spoken() -> Mapping[str, re.Pattern[str]]:
+    return {concept: re.compile(pattern) for concept, pattern in weights.table()["spoken"].items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,9 +123,12 @@ def _unit(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> _Unit 
     weight = _weight(analysis, mentions)
     if weight == "open" or any(not _fits(analysis, index, weight) for index in whole):
         return None
-    if "heart_size" in concepts and any(
-        index not in whole and index not in listed and _HEART.search(analysis.document.lower[s.start : s.end])
-        for index, s in enumerate(analysis.document.sentences)
+    spoken = [_spoken()[known] for known in concepts if known in _spoken()]
+    if any(
+        index not in whole and index not in listed and pattern.search(_words(analysis, index))
+        for index, sentence in enumerate(analysis.document.sentences)
+        for pattern in spoken
+        if sentence.section != "other"
     ):
         return None
     return _Unit(frozenset(concepts), tuple(mentions), whole, listed, weight)

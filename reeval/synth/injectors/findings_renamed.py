@@ -13,7 +13,7 @@ from reeval.synth.injectors import weights
 from reeval.synth.injectors.answers import answer_to
 from reeval.synth.injectors.listings import denials
 from reeval.synth.injectors.passages import all_dropped, joined, leaned_on, sections
-from reeval.synth.injectors.spaces import unruled, words_of
+from reeval.synth.injectors.spaces import contradicts, unruled, words_of
 from reeval.synth.mentions import PRESENT, Mention
 from reeval.synth.terms import Finding
 
@@ -25,7 +25,7 @@ _HANGING = re.compile(r"/\s*$|and/or\s*$|\b(?:dextro|levo)\s*$")
 # Words behind a name that tie it to something.
 _SAID = re.compile(
     r"\b(?:consistent|compatible|represent\w*|due|secondary|suggest\w*|reflect\w*|versus|vs|calcif\w+|granulomatous"
-    r"|disease|contain\w*|position\w*|and/or)\b"
+    r"|disease|without|contain\w*|position\w*|and/or)\b"
 )
 # Slots that any of the names may have around it.
 _SLOTS = {"side", "place", "degree", "count", "change"}
@@ -65,7 +65,10 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
         return None
     topics = frozenset({instance.concept, _concept(singular)})
     new = _finding(singular)
-    if rule == _RULES["same"] and (new is None or new.weight == "benign" or new.concept == instance.concept):
+    if rule == _RULES["same"]:
+        stronger = new is not None and new.weight not in ("benign", "open") and new.concept != instance.concept
+        if new is not None and stronger and any(contradicts(normal, new) for normal in analysis.normals):
+            return None
         return Edit(rule, changes, (first.start, first.end), topics)
     if new is None or new.weight == first.finding.weight == "actionable":
         # Nothing that was true of the old name is untrue of this one, unless a statement speaks of the whole.
@@ -100,6 +103,7 @@ def _fragment(analysis: Analysis, mention: Mention, changes: tuple[Change, ...])
     new = next(c.new for c in changes if c.start == mention.start and c.end == mention.end)
     words = text[mention.low : mention.start] + new + text[mention.end : mention.high]
     words = re.sub(r"\s+(?:is|are)\s+(?:also\s+|again\s+)?(?:seen|noted|present|identified|demonstrated)\b", "", words)
+    words = re.sub(r"\s+(?:is|are|has|have|appears?|remains?)\b.*$", "", words)
     return words[0].upper() + words[1:] + "."
 
 

@@ -24,6 +24,8 @@ def word_with_slip(word: str, rng: random.Random) -> str | None:
         return None
     prefix = _PREFIX.match(word)
     assert prefix is not None
+    if prefix.end() >= len(word) - 2:
+        return None
     for _ in range(8):
         at = rng.randrange(max(1, prefix.end()), len(word) - 2)
         kind = rng.randrange(4)

@@ -49,7 +49,7 @@ def test_a_slip_leaves_the_word_plain():
 
 
 @pytest.mark.parametrize(
-    "word", ["hyperinflated", "hypoinflated", "bilateral", "increased", "unchanged", "normal", "Silhouette"]
+    "word", ["hyperinflated", "hypoinflated", "bilateral", "increased", "unchanged", "normal", "interim", "Silhouette"]
 )
 def test_a_slip_that_could_mislead_is_not_made(word):
     assert all(word_with_slip(word, random.Random(seed)) is None for seed in range(50))
