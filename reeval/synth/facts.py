@@ -11,7 +11,8 @@ from decimal import Decimal
 from reeval.synth.analysis import Analysis, analyse
 from reeval.synth.mentions import ABSENT, PRESENT, UNCLEAR, Mention
 from reeval.synth.variation.clauses import clause, table
-from reeval.synth.variation.normals import overall, several
+from reeval.synth.variation.normals import several
+from reeval.synth.variation.overall import overall, trailing
 
 Fact = tuple[str, ...]
 
@@ -36,6 +37,8 @@ _SPELLINGS = [
         (r"\bblunting of the (left|right) costophrenic angle", r"\1 costophrenic angle blunting"),
     )
 ]
+# What a statement says, where it is not that its subject is normal.
+_SAYS = {"stable": "stable", "unchanged": "stable", "upper": "upper"}
 # Names of `normal.toml` whose facts have another name here.
 _CORE = {"pulmonary vessels": "vessels"}
 
@@ -110,13 +113,13 @@ def _millimetres(size: str) -> str:
 
 def _normal(analysis: Analysis, index: int) -> set[Fact]:
     words = clause(analysis.document, index).words
-    whole = overall(words)
-    if whole:
+    whole = overall(words) or trailing(words)
+    if whole is not None:
         return {("normal", "whole", *whole)}
-    statements = several(words)
+    statements = several(words) or several(re.split(r",? (?:and )?(?:without|with no)\b", words)[0])
     if statements:
         return {
-            ("normal", fact, "stable" if predicate in ("stable", "unchanged") else "normal")
+            ("normal", fact, _SAYS.get(predicate, "normal"))
             for subjects, _, predicate, _, _ in statements
             for key in subjects
             for fact in table("normals")["subjects"][key]["fact"].split("+")

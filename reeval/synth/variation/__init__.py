@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Variation
-from reeval.synth.variation import denials, findings, layout, normals, words
+from reeval.synth.variation import denials, findings, layout, normals, overall, words
 from reeval.synth.variation.clauses import clauses
 from reeval.synth.variation.order import orders
 
@@ -28,7 +28,7 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
     yield from denials.variations(analysis, read_denials, rng)
     yield from normals.variations(analysis, read_normals, rng)
     for clause in rest:
-        yield from normals.globals_(analysis, clause, rng)
+        yield from overall.variations(analysis, clause, rng)
         yield from normals.parted(analysis, clause, rng)
         yield from denials.parted(analysis, clause, rng)
     yield from findings.variations(analysis, rest, rng)

@@ -89,6 +89,11 @@ def rewritten(document: Document, found: Clause, new: str) -> Change | None:
     return Change(found.start, found.end, written(document, found.start, new))
 
 
+def any_of(words: list[str]) -> str:
+    """A pattern of any of these phrases, the longest first."""
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+
+
 def article(phrase: str) -> str:
     """The phrase with its indefinite article."""
     return ("an " if _AN.match(phrase) else "a ") + phrase

@@ -67,7 +67,11 @@ def read(analysis: Analysis, found: Clause, at: int | None = None) -> Denial | N
     items = tuple(running(analysis.document, a, b) for a, b in spans)
     shared = set(table("denials")["shared"])
     return Denial(
-        found, items, tuple(own), bool(shared & set(items[0].lower().split()[:-1])), any(m.high > m.end for m in own)
+        found,
+        items,
+        tuple(own),
+        bool(shared & set(items[0].lower().split()[:-1])) or (len(items) > 1 and bool(own[0].slots)),
+        any(m.high > m.end for m in own),
     )
 
 

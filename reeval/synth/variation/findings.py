@@ -1,6 +1,7 @@
 """Present findings said in other words: the same slots in other places of the phrase, in another frame."""
 
 import dataclasses
+import itertools
 import random
 import re
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation
 from reeval.synth.mentions import PRESENT, Mention, Slot
-from reeval.synth.variation.clauses import Clause, article, rewritten, table, written
+from reeval.synth.variation.clauses import Clause, article, joined, rewritten, table, upper_first, written
 from reeval.synth.variation.nouns import Phrase, noun, phrase, whole
 
 # After these a phrase may end in other words than before without being read on.
@@ -56,17 +57,25 @@ def _text(lower: str, slot: Slot | None) -> str:
     return lower[slot.start : slot.end] if slot else ""
 
 
-def _around(words: str, low: int, high: int) -> tuple[bool, bool] | None:
-    """Whether the words around a mention are a mere frame: (it has a verb, it says "again"); None if they say more."""
+_TRAILING = re.compile(
+    r"(?P<phrase>(?:of|in|at|within|along|overlying|projecting over|involving|throughout) (?:the |both )?"
+    r"(?!(?:the )?(?:patient|setting|differential))"
+    r"(?:(?!(?:and|with|or|that|which|is|are|as|on|seen|noted|identified|present|may|has)\b)[a-z'-]+ ?){1,5})"
+)
+
+
+def _around(words: str, low: int, high: int) -> tuple[bool, str] | None:
+    """Whether the words around a mention are a mere frame: (it says "again", words behind it that are its place); None
+    if they say more."""
     before, after = words[:low], words[high:].strip()
     again = bool(re.search(r"\bagain\b", before + after))
     before = re.sub(r"\b(?:again )?(?:seen|noted) (?:is|are) ", "there is ", before.replace("again ", ""))
+    after = after.replace("again ", "")
     frames = table("findings")["frames"]
     if not re.fullmatch(frames["lead"] + r"(?:the )?", before):
         return None
-    if after and not re.fullmatch(rf"(?:{frames['tail']})", after.replace("again ", "")):
-        return None
-    return bool(after) or "there" in before, again
+    match = re.fullmatch(rf"(?:{_TRAILING.pattern})?(?:\b{frames['tail']})?", after)
+    return (again, (match["phrase"] or "").strip()) if match else None
 
 
 def variations(analysis: Analysis, found: list[Clause], rng: random.Random) -> Iterator[Variation]:
@@ -79,8 +88,9 @@ def variations(analysis: Analysis, found: list[Clause], rng: random.Random) -> I
             mention = present[0]
             frame = _around(clause.words, mention.low - clause.start, mention.high - clause.start)
         if frame and mention.polarity == PRESENT and not mention.coordinated:
-            yield from _recast(analysis, clause, mention, frame[1], rng)
+            yield from _recast(analysis, clause, mention, frame, rng)
             continue
+        yield from _several(analysis, clause, present, rng)
         for mention in present:
             parts = phrase(analysis, mention)
             if parts is None or parts.change or parts.said_seen:
@@ -103,19 +113,63 @@ def variations(analysis: Analysis, found: list[Clause], rng: random.Random) -> I
 
 
 def _recast(
-    analysis: Analysis, clause: Clause, mention: Mention, again: bool, rng: random.Random
+    analysis: Analysis, clause: Clause, mention: Mention, frame: tuple[bool, str], rng: random.Random
 ) -> Iterator[Variation]:
     document = analysis.document
+    again, trailing = frame
     drawn: list[str] = []
-    if not again:
+    if not again and not trailing:
         drawn += _phrases(analysis, mention, rng)
-    parts = phrase(analysis, mention)
+    parts = phrase(analysis, mention, trailing)
     if parts and not clause.words.startswith("the "):
         drawn += [_framed(parts, again, rng) for _ in range(4)]
     for new in dict.fromkeys(drawn):
         change = rewritten(document, clause, new)
         if change:
             yield Variation("recast", (change,))
+
+
+_LEANING = re.compile(r"\b(?:associated|adjacent|resultant|overlying|underlying|secondary)\b")
+_JOINS = re.compile(r" and |, and |, |; | with ")
+
+
+def _several(analysis: Analysis, clause: Clause, present: list[Mention], rng: random.Random) -> Iterator[Variation]:
+    """A sentence that only names two or three findings ("Low volumes and basilar atelectasis."): each in a sentence of
+    its own, or all in another order."""
+    document = analysis.document
+    if not 2 <= len(present) <= 3 or any(m.polarity != PRESENT or m.coordinated for m in present):
+        return
+    parts = [phrase(analysis, mention) for mention in present]
+    gaps = [document.lower[one.high : other.low] for one, other in itertools.pairwise(present)]
+    edges = document.lower[clause.start : present[0].low], document.lower[present[-1].high : clause.end]
+    if not all(parts) or not all(map(_JOINS.fullmatch, gaps)) or edges[1].strip():
+        return
+    if not re.fullmatch(table("findings")["frames"]["lead"], edges[0]) or "evidence" in edges[0]:
+        return
+    # "Right effusion and atelectasis": the first one's side may be the second one's, too.
+    if any(m.slot("side") or m.slot("degree") or m.slot("change") for m in present[:-1]) and not all(
+        len(m.slots) for m in present[1:]
+    ):
+        return
+    if any(
+        re.search(r"\b(?:associated|adjacent|resultant|overlying|underlying|secondary)\b", p.before) for p in parts if p
+    ):
+        return
+    said = [_framed(part, False, rng) for part in parts if part]
+    new = written(document, clause.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    yield Variation("split", (Change(clause.start, clause.end, new),))
+    if " with " not in gaps and "," not in "".join(whole(*noun(part, rng)) for part in parts if part):
+        nouns = [whole(*noun(part, rng)) for part in parts if part]
+        bare = [part.bare(part.name) for part in parts if part]
+        order = list(range(len(nouns)))
+        rng.shuffle(order)
+        names = [nouns[i] if bare[i] or not edges[0] else article(nouns[i]) for i in order]
+        first = parts[order[0]]
+        assert first is not None
+        lead = f"there {first.verbs()['is']} " if edges[0].startswith("there") else ""
+        change = rewritten(document, clause, lead + joined(names, "and"))
+        if change:
+            yield Variation("order", (change,))
 
 
 def _framed(parts: Phrase, again: bool, rng: random.Random) -> str:

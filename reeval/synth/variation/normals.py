@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation
-from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, table, upper_first, written
+from reeval.synth.variation.clauses import Clause, any_of, joined, neighbours, rewritten, table, upper_first, written
 
 _ADVERB = r"(?:(?:otherwise|grossly|essentially|mildly|again|also|all|both|well-expanded and|well expanded and)\s+)*"
 
@@ -37,18 +37,14 @@ def _forms() -> dict[str, tuple[str, bool]]:
     return forms
 
 
-def _any(words: list[str]) -> str:
-    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-
-
 @functools.cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     data = table("normals")
-    subject = rf"(?:the\s+)?(?:(?:visualized|visualised|imaged|overlying|remaining)\s+)?(?:{_any(list(_forms()))})"
+    subject = rf"(?:the\s+)?(?:(?:visualized|visualised|imaged|overlying|remaining)\s+)?(?:{any_of(list(_forms()))})"
     subjects = rf"(?P<subjects>{subject}(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+|\s*/\s*){subject})*)"
-    words = _any([word for entry in data["predicates"].values() for word in entry["words"]])
-    first = _any([word for entry in data["predicates"].values() for word in entry["attribute"]])
-    tail = rf"(?P<tail>{_any(data['tails']['words'])})"
+    words = any_of([word for entry in data["predicates"].values() for word in entry["words"]])
+    first = any_of([word for entry in data["predicates"].values() for word in entry["attribute"]])
+    tail = rf"(?P<tail>{any_of(data['tails']['words'])})"
     says = rf"{subjects}(?:\s+(?:is|are|appears?|remains?))?\s+(?P<adverb>{_ADVERB})(?P<word>{words})(?:\s+{tail})?"
     bears = rf"(?P<adverb>{_ADVERB})(?P<word>{first})\s+{subjects}(?:\s+{tail})?"
     return re.compile(says), re.compile(bears)
@@ -57,7 +53,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
 @functools.cache
 def _one() -> re.Pattern[str]:
     before = r"(?:the\s+)?(?P<before>(?:visualized|visualised|imaged|overlying|remaining)\s+)?"
-    return re.compile(rf"{before}(?P<form>{_any(list(_forms()))})(?=\s*(?:,|/|$|and\b))")
+    return re.compile(rf"{before}(?P<form>{any_of(list(_forms()))})(?=\s*(?:,|/|$|and\b))")
 
 
 @functools.cache
@@ -65,11 +61,26 @@ def _predicate(word: str) -> str:
     return next(key for key, entry in table("normals")["predicates"].items() if word in entry["words"])
 
 
+def _plain(words: str) -> str:
+    """Forms that the patterns do not know, as those that they do."""
+    words = re.sub(
+        r"\b(?:of )?normal (?:in )?size(?: and (contour|configuration|appearance))?$", _sized, " ".join(words.split())
+    )
+    words = re.sub(
+        r"^(?:the )?(?:heart|cardiac silhouette) (?:is|appears) not enlarged$", "heart size is normal", words
+    )
+    return re.sub(r"^heart (?:shadow|silhouette)", "cardiac silhouette", words)
+
+
+def _sized(match: re.Match[str]) -> str:
+    return f"normal in size and {match[1]}" if match[1] else "normal in size"
+
+
 @functools.lru_cache(8192)
 def parsed(words: str) -> tuple[tuple[str, ...], tuple[str, ...], str, str, str] | None:
     """(subjects, words before them, predicate, adverb, tail) of a clause in lower case; None where it is no statement
     of this kind."""
-    words = " ".join(words.split())
+    words = _plain(words)
     match = next((m for m in (p.fullmatch(words) for p in _patterns()) if m), None)
     if not match:
         return None
@@ -137,7 +148,14 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
     kind = rng.random()
     of = names if names.startswith(("both ", "right and left", "left and right")) else f"the {names}"
     word = rng.choice(predicate["words"])
-    if kind < 0.25 and not tail and statement.predicate not in ("midline", "intact") and not names.startswith("both"):
+    if statement.predicate == "upper" and any(key not in ("heart", "heart_size") for key in keys):
+        word = "at the upper limits of normal"
+    if (
+        kind < 0.25
+        and not tail
+        and statement.predicate not in ("midline", "intact", "upper")
+        and not names.startswith("both")
+    ):
         return f"{adverb}{rng.choice(predicate['attribute'])} {names}"
     if kind < 0.4:
         return f"{names} {adverb}{word}{tail}"
@@ -181,55 +199,17 @@ def variations(analysis: Analysis, statements: dict[int, Statement], rng: random
         yield Variation("merge", (Change(statement.clause.start, after.clause.end, new),))
 
 
-@functools.cache
-def _global() -> re.Pattern[str]:
-    data = table("normals")["global"]
-    regions = _any([form for group in data["regions"] for form in group if form])
-    return re.compile(
-        r"(?:(?:there (?:is|are) )?no (?P<evidence>(?:radiographic )?(?:evidence|findings) (?:of|for) )?(?:any |an )?"
-        r"|negative for )"
-        rf"(?P<a>acute|active)(?P<early> radiographic)?(?: (?P<r>{regions}))?(?P<late> radiographic)?"
-        rf" (?P<n>{_any(data['nouns'])}|processes)(?: radiographically)?"
-        r"(?: (?:is |are )?(?:seen|noted|identified|present|detected|demonstrated|appreciated|visualized))?"
-    )
-
-
-def _told(words: str) -> tuple[str, str] | None:
-    """`overall` of the frames that name the region last."""
-    data = table("normals")["global"]
-    words = re.sub(r"\b(?:osseous|skeletal) structures show", "bony structures show", words)
-    for name, group in (("bones", -1), ("heart_lungs", 0)):
-        for frame in data[name]:
-            pattern = re.escape(frame).replace(r"\{a\}", "(acute|active)").replace(r"\{is\}", "(?:is|are)")
-            pattern = pattern.replace(r"\{n\}", f"(?:{_any(data['nouns'])})")
-            told = re.fullmatch(pattern, words)
-            if told:
-                return told[1], data["regions"][group][0]
-    return None
-
-
-@functools.lru_cache(8192)
-def overall(words: str) -> tuple[str, str] | None:
-    """(adjective, region) of a statement about the whole study in lower case; ("", "") for "normal chest"."""
-    words = re.sub(r"\bchest (?:films?|x-rays?|radiographs)\b|\bcxr\b", "chest radiograph", " ".join(words.split()))
-    data = table("normals")["global"]
-    if words in data["chest"]:
-        return "", ""
-    match = _global().fullmatch(words)
-    if not match:
-        return _told(words)
-    region = match["r"] or ""
-    return match["a"], next(group[0] for group in data["regions"] if region in group)
-
-
 def several(words: str) -> list[tuple[tuple[str, ...], tuple[str, ...], str, str, str]]:
     """The statements that a clause in lower case consists of; none where it says anything else."""
     whole = parsed(words)
     if whole:
         return [whole]
-    parts = re.split(r",? and (?=the )|[,;] (?:and )?|,? with ", " ".join(words.split()))
-    each = [part for part in map(parsed, parts) if part]
-    return each if len(each) == len(parts) else []
+    for cut in re.finditer(r",? and |[,;] (?:and )?|,? with ", words):
+        first = parsed(words[: cut.start()])
+        rest = several(words[cut.end() :]) if first else []
+        if first and rest:
+            return [first, *rest]
+    return []
 
 
 def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Variation]:
@@ -240,38 +220,3 @@ def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Va
     said = [_said(Statement(found, *part), range(len(part[0])), rng) for part in each]
     new = written(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
     yield Variation("split", (Change(found.start, found.end, new),))
-
-
-def globals_(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Variation]:
-    """A statement about the whole study in other words."""
-    data = table("normals")["global"]
-    document = analysis.document
-    words = " ".join(found.words.split())
-    drawn: list[str] = []
-    match = _global().fullmatch(words)
-    if match:
-        region = match["r"] or ""
-        forms = next(group for group in data["regions"] if region in group)
-        bones = "bony" in forms
-        radiographic = bool(match["early"] or match["late"] or (match["evidence"] or "").startswith("radiographic"))
-        frames = (
-            data["radiographic"]
-            if radiographic
-            else [
-                *data["plain"],
-                *(data["bones"] if bones else ()),
-                *(data["heart_lungs"] if "cardiopulmonary" in forms else ()),
-            ]
-        )
-        for frame in rng.sample(frames, min(4, len(frames))):
-            noun = rng.choice(data["nouns"])
-            if bones and noun in ("disease", "process", "pathology"):
-                noun = "abnormality"
-            is_ = "are" if noun.endswith("s") and noun != "process" else "is"
-            drawn.append(frame.format(a=match["a"], r=rng.choice(forms), n=noun, **{"is": is_}))
-    elif words in data["chest"]:
-        drawn = rng.sample(data["chest"], 4)
-    for new in drawn:
-        change = rewritten(document, found, new)
-        if change:
-            yield Variation("global", (change,))

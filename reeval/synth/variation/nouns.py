@@ -46,10 +46,11 @@ class Phrase:
         return self.mention.finding.mass and not re.search(words["with"], name)
 
 
-def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
-    """The parts of a present mention; None where its words are more than its slots."""
+def phrase(analysis: Analysis, mention: Mention, trailing: str = "") -> Phrase | None:
+    """The parts of a present mention; None where its words are more than its slots. `trailing`: words behind it that
+    are no slot of it and stay its last ones ("of the aorta")."""
     document = analysis.document
-    if mention.polarity != PRESENT or mention.coordinated or not mention.clean or mention.reading:
+    if mention.polarity != PRESENT or mention.coordinated:
         return None
     if any(slot.name in ("certainty",) or (slot.name, slot.value) == ("change", "resolved") for slot in mention.slots):
         return None
@@ -86,7 +87,9 @@ def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
                 return None
             after = after[: match.start()].strip()
     seen = False
-    if after:
+    if trailing and (size or change or re.search(r"\b(?:is|are)\b", after)):
+        return None
+    if after and not trailing:
         placed = _PLACED.fullmatch(after)
         if not placed:
             return _bilateral(after, mention, before, document.text[mention.start : mention.end], change, size)
@@ -94,7 +97,7 @@ def phrase(analysis: Analysis, mention: Mention) -> Phrase | None:
         if "again" in (placed["seen"] or ""):
             return None
     name = running(document, mention.start, mention.end)
-    return Phrase(mention, before, name, after, change, size, seen)
+    return Phrase(mention, before, name, f"{after} {trailing}".strip(), change, size, seen)
 
 
 def _bilateral(after: str, mention: Mention, before: str, name: str, change: str, size: str) -> Phrase | None:

@@ -10,17 +10,18 @@ from reeval.synth.analysis import Analysis
 _FIRST = (
     r"this|these|that|those|it|its|they|he|she|such|both of|otherwise|however|also|specifically|additionally"
     r"|in addition|again|but|and|or|although|though|given|as (?:above|described|noted|before)"
-    r"|no (?:other|additional|further)|other|additional|remaining|remainder|the remain|the rest|elsewhere|tip|leads?|stable\.|unchanged|consider|recommend"
-    r"|suggest|correlat|follow|clinical|there (?:is|are) also|there (?:is|are) (?:no )?(?:other|additional|associated)"
-    r"|differential|possibly|probably|likely|may |appearance"
+    r"|no (?:other|additional|further)|other|additional|remaining|remainder|the rest|elsewhere|tip|leads?|stable(?=\.)"
+    r"|unchanged|consider|clinical|there (?:is|are) (?:also|(?:no )?(?:other|additional|associated))"
+    r"|differential|possibly|probably|likely|may|appearance|appearances"
     r"|the (?:finding|lesion|nodule|mass|opacity|opacities|effusion|pneumothorax|area|abnormality|appearance|tip"
-    r"|catheter|tube|line|lead|latter|former|patient)s?\b"
+    r"|catheter|tube|line|lead|latter|former|patient)s?"
 )
+_BEGUN = r"recommend|suggest|correlat|follow|the remain"
 _ANYWHERE = (
     r"\b(?:otherwise|elsewhere|also|described above|as above|aforementioned|the above|additional|other|these|this|those"
     r"|associated|remaining|remainder|respectively|rest of)\b"
 )
-_LEANS = re.compile(rf"^(?:{_FIRST})|{_ANYWHERE}")
+_LEANS = re.compile(rf"^(?:(?:{_FIRST})\b|{_BEGUN})|{_ANYWHERE}")
 # What opens a report stays first.
 _OPENS = re.compile(
     r"^(?:pa|ap|frontal|two|2|single|portable|comparison|compared)\b|\bviews?\b|\bimages?\b|radiographs? of|obtained"
