@@ -190,7 +190,13 @@ def _framed(parts: Phrase, again: bool, rng: random.Random) -> str:
         frame = "{there} again {a}" if again else "{np}"
     if back and frame in ("{np} noted", "{np} seen"):
         frame = "{a} {is} seen"
-    if "{a} {is}" in frame and back and not back.startswith(("of ", "measuring", ",")) and rng.random() < 0.5:
+    if (
+        "{a} {is}" in frame
+        and back
+        and not again
+        and not back.startswith(("of ", "measuring", ","))
+        and rng.random() < 0.5
+    ):
         # "A small effusion is seen on the right."
         return frame.format(a=front if bare else article(front), **verbs) + f" {back}"
     return frame.format(a=one, np=said, there=f"there {verbs['is']}", **verbs)
