@@ -10,6 +10,7 @@ from reeval.synth.injectors import (
     comparison,
     count,
     degree,
+    device,
     diagnosis,
     findings,
     laterality,
@@ -29,6 +30,7 @@ INJECTORS: tuple[Callable[[Analysis, random.Random], Iterator[Edit]], ...] = (
     comparison.edits,
     certainty.edits,
     diagnosis.edits,
+    device.edits,
     recommendations.edits,
     wording.edits,
 )

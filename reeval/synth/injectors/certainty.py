@@ -179,7 +179,7 @@ def _links(analysis: Analysis, found: tuple[Link, ...], rng: random.Random) -> I
             continue
         if not group or elsewhere or (link.subject and link.subject.finding.concept in concepts):
             continue
-        if any(m.slot("certainty") for m in link.members):
+        if any(slot.name == "certainty" and slot.start >= link.end for m in link.members for slot in m.slots):
             continue
         joined = set(link.joints) - {"and"}
         if group == "treated" and joined:

@@ -239,6 +239,9 @@ def _turned(analysis: Analysis, mention: Mention, slot: Slot, target: str, rng: 
     if not match or not _CLOSED.match(lower, slot.end) or word.startswith("again"):
         return None
     if not match["verb"]:
+        beside = re.match(r"\s+(?:from|since|compared)\b", lower[slot.end : sentence.end])
+        if match["comma"] and beside and target in table["beside"]:
+            return Change(slot.start, slot.end, cased(document.capitals, rng.choice(table["beside"][target])))
         if not match["comma"] or target == "shade" or not ends(document, mention):
             return None
         return Change(match.start(), slot.end, cased(document.capitals, _after(target, rng)))

@@ -92,7 +92,7 @@ def _moved(
     tip = _data()["tip"]
     if re.search(tip["doubt"], sentences):
         return
-    against = against or (not good and re.search(tip["elsewhere"], sentences))
+    against = bool(against or (not good and re.search(tip["elsewhere"], sentences)))
     jobs = [("inaccuracy.placement", "to_bad" if good else "to_good")] if not care and not against else []
     if good:
         jobs.append(("inaccuracy.same-care", "to_good"))
@@ -218,6 +218,8 @@ def _placed(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     if len(devices) != 1 or not devices[0].clean or devices[0].polarity != PRESENT:
         return
     kind = devices[0].finding.concept
+    if re.search(r"\b(?:tips?|svc|junction|stomach|carina)\b", document.of(analysis.sentence(index)).lower()):
+        return  # where it lies is said besides
     if any(m.finding.concept == kind and m.sentence != index for m in analysis.mentions):
         return
     new = str(rng.choice(data["bad"]))

@@ -98,7 +98,7 @@ def _renamed(
         return
     if any(re.search(data["other"]["tied"], text.replace(word, "")) for text in texts for word in words):
         return
-    options = [new for new in data["other"][concept] if not re.search(rf"{new.split()[-1]}\b", " ".join(texts))]
+    options = [new for new in data["other"][concept] if new not in " ".join(texts)]
     options = [new for new in options if new.split()[0] not in document.lower] or options
     if options and all(len(analysis.by_sentence[m.sentence]) == 1 for m in mentions):
         new = rng.choice(options)

@@ -11,7 +11,7 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence, dropped_sentence
-from reeval.synth.injectors.links import Link, links
+from reeval.synth.injectors.links import Link, begin, links
 from reeval.synth.injectors.nounphrase import closes, ends, exchanged
 from reeval.synth.mentions import ABSENT, PRESENT, Mention
 
@@ -181,7 +181,7 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
         places = [(other, m) for other in found for m in other.members if _family(m) == family]
         if places[0][1] is not member:
             continue  # once for all its mentions
-        taken = [_words(analysis, m) for _, m in places]
+        taken = [_words(analysis, m, begin(m, other.end)) for other, m in places]
         if (
             _left(analysis, {family}, [Change(low, high, "") for low, high in taken])
             or "superimposed" in document.lower
@@ -189,7 +189,11 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
             continue
         subjects = {o.subject.finding.name for o, _ in places if o.subject}
         for kind, rule in (("other", "managed-differently"), ("same", "same-action")):
-            ranges = taken if kind == "other" or family == "granulomatous" else [_names(m) for _, m in places]
+            ranges = (
+                taken
+                if kind == "other" or family == "granulomatous"
+                else [_names(m, begin(m, other.end)) for other, m in places]
+            )
             options = [
                 new for new in data["exchanges"][family].get(kind, ())
                 if _fits(analysis, new, kind, ranges, subjects)
@@ -208,25 +212,23 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
             )
 
 
-def _names(member: Mention) -> tuple[int, int]:
+def _names(member: Mention, low: int) -> tuple[int, int]:
     """A reading's name, and what comes before it where that is an age."""
-    return member.low if member.slot("age") else member.start, member.end
+    return low if member.slot("age") else member.start, member.end
 
 
-def _words(analysis: Analysis, member: Mention) -> tuple[int, int]:
+def _words(analysis: Analysis, member: Mention, low: int) -> tuple[int, int]:
     """The words of a reading that another one takes: with its article, without its side and place."""
     lower = analysis.document.lower
-    slots = [slot for slot in member.slots if slot.end <= member.start]
+    slots = [slot for slot in member.slots if low <= slot.start and slot.end <= member.start]
     kept = [slot for slot in slots if slot.name in ("side", "place")]
-    start = member.low
-    if kept and kept[0].start == member.low and not any(s.name == "age" for s in slots):
+    start = low
+    if kept and kept[0].start == low and not any(s.name == "age" for s in slots):
         start = kept[-1].end
         while lower[start] in " \t\n":
             start += 1
         return start, member.end
-    first = re.search(
-        r"(?:\b(?:an?|the|some|areas? of|developing|early|old|prior|previous)\s+)+$", lower[: member.low][-24:]
-    )
+    first = re.search(r"(?:\b(?:an?|the|some|areas? of|developing|early|old|prior|previous)\s+)+$", lower[:low][-24:])
     return start - len(first[0]) if first else start, member.end
 
 
@@ -244,7 +246,10 @@ def _fits(analysis: Analysis, new: str, kind: str, ranges: list[tuple[int, int]]
         if any(word in old for word in new.lower().split() if len(word) > 3) or old in new.lower():
             return False
     for entry in _data()["families"].values():
-        if re.search(entry["words"], new.lower()):
+        if not ranges and not entry["decides"] and subjects <= set(entry["names"]):
+            if any(word in lower for word in new.lower().split() if len(word) > 6):
+                return False
+        elif re.search(entry["words"], new.lower()):
             changes = [Change(low, high, "") for low, high in ranges] if kind == "same" else []
             for match in re.finditer(entry["words"], lower):
                 if not any(c.start <= match.start() < c.end for c in changes):

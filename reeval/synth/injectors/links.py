@@ -126,6 +126,15 @@ def _read(analysis: Analysis, index: int, start: int, end: int, at: int) -> Link
     )  # fmt: skip
 
 
+def begin(mention: Mention, after: int) -> int:
+    """Where a mention's words begin behind an offset: "likely" of ", likely left base atelectasis" is the link's."""
+    if mention.low > after:
+        return mention.low
+    slots = [slot.start for slot in mention.slots if slot.start > after and slot.end <= mention.start]
+    own = mention.slot("certainty")
+    return min([*slots, mention.start]) if own and own.end == after else mention.low
+
+
 def _members(
     analysis: Analysis, index: int, at: int, end: int
 ) -> tuple[list[tuple[int, Mention]], tuple[str, ...], int]:
@@ -136,7 +145,7 @@ def _members(
     first = at + 1
     here = into.end() if into else at + 1
     while True:
-        fits = [m for m in analysis.by_sentence[index] if at < m.low <= here <= m.start]
+        fits = [m for m in analysis.by_sentence[index] if at < begin(m, at) <= here <= m.start]
         if not fits:
             return found, tuple(joints[: max(len(found) - 1, 0)]), at
         found.append((first, fits[0]))

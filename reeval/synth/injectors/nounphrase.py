@@ -3,7 +3,7 @@
 import re
 
 from reeval.synth.document import PLACEHOLDER, Document
-from reeval.synth.edit import Change, fitted
+from reeval.synth.edit import Change
 from reeval.synth.mentions import Mention
 
 _ARTICLE = re.compile(r"\b(an?)[ \t]+$", re.IGNORECASE)
@@ -31,11 +31,10 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
     if not new:
         while end < len(text) and text[end] in " \t":
             end += 1
-    first = any(sentence.start == start for sentence in document.sentences)
-    if first and text[start].isupper() and not document.capitals:
+    if _first(document, start) and text[start].isupper() and not document.capitals:
         if not new:
             return Change(start, end + 1, text[end].upper())
-        return Change(start, end, fitted(document, start, new))
+        return Change(start, end, new[0].upper() + new[1:])
     found = _ARTICLE.search(text, max(0, start - 4), start)
     if document.capitals:
         new = new.upper()
@@ -48,13 +47,19 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
     return Change(start, end, new)
 
 
+def _first(document: Document, at: int) -> bool:
+    """Whether a sentence begins here, or what stands behind a colon."""
+    return any(sentence.start == at for sentence in document.sentences) or bool(
+        re.search(r":\s*$", document.text[max(0, at - 4) : at])
+    )
+
+
 def prefixed(document: Document, at: int, word: str) -> Change:
     """A word put before the phrase that begins at `at`."""
     text = document.text
     change = exchanged(document, at, at, f"{word} ")
-    first = any(sentence.start == at for sentence in document.sentences)
     initial = re.match(r"[A-Z][a-z]+(?![A-Z])", text[at:])
-    if first and initial and not document.capitals:
+    if _first(document, at) and initial and not document.capitals:
         # The phrase is no longer the sentence's beginning.
         return Change(at, at + 1, change.new + text[at].lower())
     return change

@@ -1,0 +1,105 @@
+"""Readings of findings lost, added and exchanged: what changes, and where nothing may."""
+
+import random
+import re
+
+import pytest
+
+from reeval.synth.analysis import analyse
+from reeval.synth.candidate import assemble
+from reeval.synth.injectors import diagnosis
+from reeval.synth.injectors.links import links
+
+REPORTS = [
+    "FINDINGS: Right basilar opacity, which is concerning for pneumonia. Calcified granuloma in the left lung.\n\n"
+    "IMPRESSION:\n1. Right basilar opacity, concerning for pneumonia.\n2. Calcified granuloma.",
+    "THE LUNGS ARE HYPERINFLATED, CONSISTENT WITH COPD. SMALL LEFT PLEURAL EFFUSION.",
+    "- Streaky opacities may represent atelectasis or scarring.\n- Aortic calcification.",
+    "Lungs: Nodule in the left base. Heart: Cardiomegaly. This may represent heart failure.",
+]
+
+
+def made(text, rule="", seeds=25):
+    """Candidate -> (reference's span, candidate's span) of all edits of a rule."""
+    analysis = analyse(text)
+    found = {}
+    for seed in range(seeds):
+        for edit in diagnosis.edits(analysis, random.Random(seed)):
+            if edit.rule.startswith(f"diagnosis.{rule}"):
+                candidate = assemble(analysis.document, [edit])
+                error = candidate.errors[0]
+                found[candidate.text] = (error.reference_span, error.candidate_span)
+    return found
+
+
+@pytest.mark.parametrize("text", REPORTS)
+def test_candidates_are_whole_and_their_spans_stand(text):
+    found = made(text)
+    assert found
+    for candidate, (before, after) in found.items():
+        assert candidate != text and before in text and after in candidate and (before or after)
+        assert not re.search(r"  | \.|\.\.|,\.|(?:^|[.:] )[a-z]", candidate), candidate
+        assert text.isupper() == candidate.isupper()
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "expected"),
+    [
+        ("Left opacity, likely pneumonia.", "omission.decides", "Left opacity."),
+        ("Opacities which may represent pneumonia.", "omission.decides", "Opacities."),
+        ("The opacities may represent pneumonia.", "omission.decides", "The opacities are noted."),
+        ("Left opacity. This may represent pneumonia.", "omission.decides", "Left opacity."),
+        ("Opacity may represent atelectasis or pneumonia.", "omission.decides", "Opacity may represent atelectasis."),
+        ("Hyperinflated lungs, consistent with COPD.", "omission.implied", "Hyperinflated lungs."),
+        ("Streaky opacity, likely atelectasis.", "omission.implied", "Streaky opacity."),
+        ("Left effusion.", "fabrication.work-up", "Left effusion, likely due to malignancy."),
+        ("Cardiomegaly is present.", "fabrication.work-up",
+         "Cardiomegaly is present. This is consistent with congestive heart failure."),
+        ("Calcified granuloma.", "fabrication.usual", "Calcified granuloma, consistent with prior histoplasmosis."),
+        ("Hyperinflation.", "fabrication.usual", "Hyperinflation, compatible with COPD."),
+        ("Opacity suspicious for a pneumonia.", "inaccuracy.managed-differently",
+         "Opacity suspicious for pulmonary edema."),
+        ("Opacity may be due to edema.", "inaccuracy.managed-differently", "Opacity may be due to pneumonia."),
+        ("Hyperinflation suggesting emphysema.", "inaccuracy.same-action", "Hyperinflation suggesting COPD."),
+        ("Opacity, possibly atelectasis.", "inaccuracy.same-action", "Opacity, possibly scarring."),
+    ],
+)  # fmt: skip
+def test_what_changes(text, rule, expected):
+    assert expected in made(text, rule)
+
+
+def test_every_mention_of_a_reading_changes():
+    found = made(REPORTS[0], "omission.decides")
+    assert list(found) == [
+        "FINDINGS: Right basilar opacity. Calcified granuloma in the left lung.\n\n"
+        "IMPRESSION:\n1. Right basilar opacity.\n2. Calcified granuloma."
+    ]
+    assert all("pneumonia" not in candidate for candidate in made(REPORTS[0], "inaccuracy.managed-differently"))
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Opacity, likely pneumonia. Left lower lobe pneumonia.", "omission"),  # the second stands by itself
+        ("Opacity, likely pneumonia. Left lower lobe pneumonia.", "inaccuracy"),
+        ("Nodule suggests granulomatous disease.", "omission"),  # without it the nodule would be followed
+        ("Opacity, likely atelectasis.", "omission"),  # without it the opacity could be anything
+        ("No opacity to suggest pneumonia.", ""),
+        ("Opacity, XXXX pneumonia.", ""),
+        ("Opacity, likely pneumonia. No malignancy, edema, atelectasis or scarring.", "inaccuracy.managed-differently"),
+        ("Cardiomegaly. No acute cardiopulmonary abnormality.", "fabrication.work-up"),
+        ("Calcified nodule.", "fabrication.work-up"),
+        ("Opacity without evidence of malignancy or tuberculosis.", "fabrication.work-up"),
+        ("Hyperinflation. Emphysema.", "fabrication"),
+    ],
+)
+def test_what_stays(text, rule):
+    assert not made(text, rule)
+
+
+def test_links_say_what_reads_what():
+    (link,) = links(analyse("Bibasilar opacities, which may represent atelectasis versus pneumonia."))
+    assert (link.level, link.form, link.joints, link.plural, link.main) == ("may", "modal", ("versus",), True, False)
+    assert [m.finding.name for m in link.members] == ["atelectasis", "pneumonia"]
+    assert link.subject is not None and link.subject.finding.name == "opacity"
+    assert not links(analyse("No opacity to suggest pneumonia.")) and not links(analyse("Likely pneumonia."))
