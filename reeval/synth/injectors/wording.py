@@ -20,6 +20,8 @@ from reeval.synth.mentions import PRESENT, follow_ups
 
 _WORD = re.compile(r"[A-Za-z]{7,}")
 _DENYING = re.compile(r"\b(?:no|not|without|nor)\b")
+# A statement that can be made again elsewhere.
+_TIDY = re.compile(r"(?!Specifically|Otherwise|However|Also)[A-Z][^.]*[A-Za-z]\.", re.DOTALL)
 # How many typos a report gives.
 _SLIPS = 3
 
@@ -209,7 +211,7 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         yield Edit(rule, added(analysis, final, rng.choice(filler["closing"])), (at, at), topics)
     # A statement made twice.
     plain = [i for i in members if i in denials(analysis) or i in analysis.normal_of]
-    plain = [i for i in plain if analysis.clean(i) and document.of(analysis.sentence(i)).endswith(".")]
+    plain = [i for i in plain if analysis.clean(i) and _TIDY.fullmatch(document.of(analysis.sentence(i)))]
     if plain:
         index = rng.choice(plain)
         concepts = frozenset(m.finding.concept for m in analysis.by_sentence.get(index, []))

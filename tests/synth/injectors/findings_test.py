@@ -8,7 +8,7 @@ import pytest
 from reeval.synth import terms
 from reeval.synth.analysis import analyse
 from reeval.synth.candidate import assemble
-from reeval.synth.injectors import findings, findings_lost, findings_renamed, weights
+from reeval.synth.injectors import findings, findings_added, findings_lost, findings_renamed, weights
 from reeval.synth.injectors.listings import assertions, denials
 
 REPORTS = [
@@ -176,7 +176,7 @@ def test_a_denied_finding_is_asserted_and_everything_that_denies_it_changes():
     assert told
     for made, error in told:
         assert "No effusion. " + error.candidate_span in made and "or pneumothorax" not in made
-        assert "No acute" not in made and not error.reference_span
+        assert "IMPRESSION: No acute" not in made and not error.reference_span
         assert "Lungs are clear." in made  # air outside the lungs does not speak against that
     found = candidates(REPORTS[1], "fabrication.actionable")
     for made, error in found.items():
@@ -194,9 +194,10 @@ def test_a_denial_of_its_own_gives_way():
 
 def test_nothing_is_added_to_what_speaks_of_it_already():
     text = "FINDINGS: Small pneumothorax. Bony thorax is intact and the aorta is unfolded.\n\nIMPRESSION: As above."
-    for rule in ("urgent", "actionable", "benign", "normal"):
-        for error in candidates(text, f"fabrication.{rule}").values():
+    for rule in ("urgent", "actionable", "benign"):
+        for error in candidates(text, f"fabrication.{rule}", findings_added).values():
             assert not re.search("pneumothorax|fracture|aorta", error.candidate_span), error
+    assert not any("thorax" in e.candidate_span for e in candidates(text, "fabrication.normal").values())
     # A statement that holds more than what is contradicted is not taken away for it.
     text = "FINDINGS: Heart size is normal and lungs are clear.\n\nIMPRESSION: Nothing new."
     for error in candidates(text, "fabrication.actionable").values():
@@ -230,7 +231,8 @@ def test_a_worse_name_changes_the_impression_that_denies_it():
     )
     for made in candidates(text, "inaccuracy.urgency", findings_renamed):
         new = re.match(r"FINDINGS: (.*?)\.", made)[1]
-        assert made.endswith(f"IMPRESSION: {new}.") and not new.startswith("Degen")
+        told = made.partition("IMPRESSION: ")[2]
+        assert told in (f"{new}.", f"{new}. Otherwise no acute disease.") and not new.startswith("Degen")
     # The vertebrae are said to be intact in words that would have to go as well.
     assert not candidates(
         text.replace("Heart", "Vertebrae and ribs intact. Heart"), "inaccuracy.urgency", findings_renamed
