@@ -49,7 +49,9 @@ def _changed(analysis: Analysis, mention: Mention, to_singular: bool, determiner
     new = _singular_of(word[0]) if to_singular else _plural_of(word[0])
     if new is None:
         return None
-    changes = [replaced(document, start + word.start(), end, new)]
+    # Only the ending changes: the first letter may be another change's.
+    kept = next((i for i, (a, b) in enumerate(zip(word[0], new, strict=False)) if a != b), min(len(word[0]), len(new)))
+    changes = [replaced(document, start + word.start() + kept, end, new[kept:])]
     before, after = lower[sentence.start : mention.low], lower[end : sentence.end]
     if _FINITE.search(lower[mention.low : start]):
         return None
@@ -115,7 +117,9 @@ def _singular_of(word: str) -> str | None:
 
 
 def _plural_of(word: str) -> str | None:
-    if word == "pneumothorax" or word == "hydropneumothorax":
+    if word in ("opacification", "haziness", "scarring"):
+        return None
+    if word in ("pneumothorax", "hydropneumothorax"):
         return word[:-2] + "aces"
     if word.endswith("y"):
         return word[:-1] + "ies"

@@ -66,6 +66,8 @@ def _given(
 ) -> Iterator[Edit]:
     document = analysis.document
     first, slot = degrees[0]
+    if any(mention.finding.name == "blunting" for mention, _ in degrees):
+        return
     if len({s.start for _, s in degrees}) < len(degrees) or len({id(m) for m, _ in degrees}) < len(degrees):
         return  # two words of degree on one finding
     if said(analysis, thing, _SIZED):
@@ -132,9 +134,9 @@ def _not_given(
 def _put(analysis: Analysis, mention: Mention, new: str) -> tuple[list[Change], tuple[int, int]] | None:
     """A word of degree before a finding's phrase, behind the words of number and change that begin it."""
     document = analysis.document
-    predicate = re.search(r"\b(?:enlarged|tortuous|ectatic|low)$", document.lower[mention.start : mention.end])
+    predicate = re.search(r"\b(?:enlarged|large|tortuous|ectatic|low)$", document.lower[mention.start : mention.end])
     if predicate and " " in document.lower[mention.start : mention.end]:
-        if re.match(r"(?:enlarged|tortuous|ectatic|low)\b", document.lower[mention.start : mention.end]):
+        if re.match(r"(?:enlarged|large|tortuous|ectatic|low)\b", document.lower[mention.start : mention.end]):
             return None
         at = mention.start + predicate.start()
         if re.search(r"(?:\b(?:is|are|appears?|remains?))\s$", document.lower[mention.start : at]) is None:
@@ -142,6 +144,8 @@ def _put(analysis: Analysis, mention: Mention, new: str) -> tuple[list[Change], 
         return inserted(document, at, _formed("ly", new)), (at, mention.end)
     front = opening(analysis, mention, ("change", "certainty", "count", "age"))
     if front is None:
+        return None
+    if re.search(r"\b(?:is|are|appears?|remains?)\b", document.lower[mention.start : mention.end]):
         return None
     if _ADJECTIVE.match(document.lower[mention.start : mention.end]) or mention.finding.name == "blunting":
         return None

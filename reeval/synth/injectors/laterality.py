@@ -25,7 +25,7 @@ _THORACIC = re.compile(
     r"|lingula|thorax|perihilar|effusion|opacit|densit"
 )
 _ONE_SIDED_LOBE = re.compile(
-    r"middle lobe|lingul|cardiac border|heart border|right heart|left heart|aortic|arch\b|trache"
+    r"middle lobe|lingul|retrocardiac|cardiac border|heart border|right heart|left heart|aortic|arch\b|trache"
 )
 _BOTH_LUNGS = re.compile(
     r"\b(?:bases|apices|lungs|lobes|zones|fields|hila|bilateral\w*|both|multifocal|scattered|areas|diffuse\w*)\b"
@@ -59,7 +59,7 @@ def _one_sided(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator
         return
     document = analysis.document
     mention, slot = thing.slots("side")[0]
-    if said(analysis, thing, _ONE_SIDED_LOBE):
+    if said(analysis, thing, _ONE_SIDED_LOBE) or _sided_beside(analysis, thing):
         return
     if not _other_side_told(analysis, thing, "right" if slot.value == "left" else "left"):
         rule = _wrong(thing)
@@ -74,12 +74,8 @@ def _one_sided(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator
         gone = [_without(document, m, s) for m, s in _unique(thing)]
         first = gone[0]
         if all(g is not None for g in gone) and first:
-            start = min(c.start for c in first)
-            end = max(slot.end, mention.end)
-            if slot.start > mention.start:
-                span = (mention.start, max(c.end for c in first))
-            else:
-                span = (min(start, slot.start) if first[0].start >= slot.start else slot.start, end)
+            low, high = span_of(mention, slot)
+            span = (low, max([high, *(c.end for c in first if slot.start > mention.end)]))
             yield from made(analysis, rule, thing, [c for g in gone if g for c in g], span)
 
 
@@ -258,6 +254,18 @@ def _loose_side(analysis: Analysis, thing: Thing) -> bool:
             if index in own or _THORACIC.search(document.lower, sentence.start, sentence.end):
                 return True
     return False
+
+
+def _sided_beside(analysis: Analysis, thing: Thing) -> bool:
+    """Whether another finding in one of its sentences has its side, which would tell the side or be at odds with it."""
+    own = {slot.start for mention in thing.mentions for slot in mention.slots}
+    sides = thing.values("side")
+    return any(
+        slot.name == "side" and slot.value in sides and slot.start not in own
+        for mention in thing.mentions
+        for other in analysis.by_sentence[mention.sentence]
+        for slot in other.slots
+    )
 
 
 def _other_of_kind(analysis: Analysis, thing: Thing) -> bool:

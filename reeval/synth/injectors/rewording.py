@@ -30,7 +30,11 @@ def swapped(document: Document, start: int, end: int, new: str) -> list[Change]:
 
 def removed(document: Document, start: int, end: int) -> list[Change]:
     """A word or phrase taken out."""
-    following = document.text[end:].lstrip(" \t,")
+    text = document.text
+    following = text[end:].lstrip(" \t,")
+    if text[start].isdigit() and following[:1].islower() and any(s.start == start for s in document.sentences):
+        at = text.index(following[0], end)  # the first word behind a number that began the sentence
+        return [Change(start, at + 1, following[0].upper())]
     return [*article(document, start, following), dropped_words(document, start, end)]
 
 

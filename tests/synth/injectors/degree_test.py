@@ -1,0 +1,80 @@
+"""Words of degree: neighbours, opposites, lost and added, as adjectives and as adverbs."""
+
+import pytest
+from attribute_edits import candidates, spans, texts
+
+from reeval.synth.injectors import degree
+
+URGENCY, NEIGHBOUR = "degree.inaccuracy.urgency", "degree.inaccuracy.neighbour"
+LOST, LOST_MILD = "degree.omission.urgent", "degree.omission.mild"
+ADDED, ADDED_MILD = "degree.fabrication.urgent", "degree.fabrication.mild"
+
+
+def test_opposites_and_neighbours():
+    text = "FINDINGS: There is a small right pleural effusion. Heart is normal.\n\nIMPRESSION: Small right effusion."
+    assert (
+        "FINDINGS: There is a large right pleural effusion. Heart is normal.\n\nIMPRESSION: Large right effusion."
+        in texts(degree, URGENCY, text)
+    )
+    assert ("small right pleural effusion", "large right pleural effusion") in spans(degree, URGENCY, text)
+    assert (
+        "FINDINGS: There is a tiny right pleural effusion. Heart is normal.\n\nIMPRESSION: Tiny right effusion."
+        in texts(degree, NEIGHBOUR, text)
+    )
+
+
+def test_an_adverb_stays_one_where_the_impression_has_the_noun():
+    text = "FINDINGS: The heart is mildly enlarged. Lungs are clear.\n\nIMPRESSION: Mild cardiomegaly."
+    assert texts(degree, URGENCY, text) == {
+        f"FINDINGS: The heart is {word}ly enlarged. Lungs are clear.\n\nIMPRESSION: {word.title()} cardiomegaly."
+        for word in ("severe", "marked")
+    }
+
+
+def test_a_lost_degree_leaves_its_article_right():
+    assert texts(degree, LOST, "FINDINGS: There is a large airspace opacity in the right lung.") == {
+        "FINDINGS: There is an airspace opacity in the right lung."
+    }
+    assert texts(degree, LOST_MILD, "FINDINGS: Mild degenerative changes. Lungs are clear.") == {
+        "FINDINGS: Degenerative changes. Lungs are clear."
+    }
+
+
+def test_a_degree_is_added_behind_words_of_change():
+    assert texts(degree, ADDED, "IMPRESSION: Stable cardiomegaly.") == {
+        "IMPRESSION: Stable severe cardiomegaly.",
+        "IMPRESSION: Stable marked cardiomegaly.",
+    }
+    assert texts(degree, ADDED, "FINDINGS: The heart is enlarged.") == {
+        "FINDINGS: The heart is severely enlarged.",
+        "FINDINGS: The heart is markedly enlarged.",
+    }
+    assert "FINDINGS: Mild scarring in the left apex." in texts(
+        degree, ADDED_MILD, "FINDINGS: Scarring in the left apex."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "text"),
+    [
+        ({URGENCY, NEIGHBOUR, LOST}, "FINDINGS: No large pleural effusion."),
+        ({URGENCY, NEIGHBOUR}, "FINDINGS: Small to moderate pleural effusion on the left."),
+        ({URGENCY, NEIGHBOUR}, "FINDINGS: Small right pneumothorax measuring 8 mm."),
+        ({URGENCY}, "FINDINGS: Mild degenerative changes."),
+        ({URGENCY}, "FINDINGS: Large left effusion with compressive collapse of the lung."),
+        ({LOST_MILD}, "FINDINGS: Small left pleural effusion."),
+        ({LOST}, "FINDINGS: Severe degenerative changes."),
+        ({ADDED}, "FINDINGS: Possible pulmonary edema."),
+        ({ADDED}, "FINDINGS: Subtle pleural effusion."),
+        ({ADDED, ADDED_MILD}, "FINDINGS: The heart is large."),
+        ({URGENCY, NEIGHBOUR}, "FINDINGS: Small left and large right pleural effusions."),
+    ],
+)
+def test_no_edit_where_it_could_be_disputed(rules, text):
+    made = candidates(degree, text)
+    if text.endswith("The heart is large."):
+        assert not any(
+            "d heart" in t or "e heart" in t.removeprefix("FINDINGS: The") for t, _, _ in made.get(ADDED, ())
+        )
+    else:
+        assert not rules & set(made)
