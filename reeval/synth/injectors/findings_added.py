@@ -73,7 +73,7 @@ def _added(
         span = (told[0].start, told[0].end)
     else:
         anchor = anchor_of(analysis, finding, concept, gone)
-        if anchor is None:
+        if anchor is None or (analysis.sentence(anchor).item and _renumbered(analysis, anchor, gone)):
             return None
         told = added(analysis, anchor, text)
         span = (analysis.sentence(anchor).end, analysis.sentence(anchor).end)
@@ -82,6 +82,12 @@ def _added(
     rest = all_dropped(analysis, gone)
     together = joined([*answered.changes, *parts, *told, *rest]) if rest is not None else None
     return Edit(rule, together, span, topics) if together else None
+
+
+def _renumbered(analysis: Analysis, anchor: int, gone: set[int]) -> bool:
+    """Whether items of the list that sentence `anchor` belongs to go, so that its numbers change twice."""
+    section = analysis.sentence(anchor).section
+    return any(analysis.sentence(i).item and analysis.sentence(i).section == section for i in gone)
 
 
 def _unsaid(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> tuple[set[int], list[Change]] | None:
