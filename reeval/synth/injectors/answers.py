@@ -15,6 +15,7 @@ from reeval.synth.terms import Finding
 _ONE = re.compile(r"\bcardio ?mediastinal\b")
 # What may be named beside it.
 _MORE = re.compile(r"\b(?:heart|vascul\w+|hil\w+|pulmonary|aort\w+)\b")
+_REST = re.compile(r"(?:no|normal|negative|unremarkable)\b")
 CLEAR = re.compile(r"\blungs (?:are|appear|remain) (?=clear\b)")
 
 
@@ -33,9 +34,10 @@ class Answer:
     handled: frozenset[int]
 
 
-def answer_to(analysis: Analysis, finding: Finding, fragment: str) -> Answer | None:
-    """None where a statement can't be answered."""
-    changes: tuple[Change, ...] = ()
+def answer_to(analysis: Analysis, finding: Finding, fragment: str, *, beside: bool) -> Answer | None:
+    """None where a statement can't be answered. `beside`: the impression's statement that all is normal stays where it
+    can, as "Otherwise no acute disease."; else the finding takes its place."""
+    changes: tuple[Change, ...] | None = None
     gone: set[int] = set()
     clear: int | None = None
     told: tuple[int, int] | None = None
@@ -52,7 +54,8 @@ def answer_to(analysis: Analysis, finding: Finding, fragment: str) -> Answer | N
         elif not normal.whole:
             return None
         elif impression and told is None and "whole study" in normal.names:
-            changes = exchanged(analysis, index, fragment)
+            changes = _before_rest(analysis, index, fragment) if beside else None
+            changes = changes or exchanged(analysis, index, fragment)
             told = (changes[0].start, changes[0].end)
         elif not _says_only(analysis, normal):
             return None
@@ -61,7 +64,18 @@ def answer_to(analysis: Analysis, finding: Finding, fragment: str) -> Answer | N
     handled = gone | {n.sentence for n in analysis.normals if contradicts(n, finding)}
     if clear is not None and told and "findings" not in sections(analysis):
         return None  # one statement would have to stand in two places
-    return Answer(changes, frozenset(gone), clear, told, frozenset(handled))
+    return Answer(changes or (), frozenset(gone), clear, told, frozenset(handled))
+
+
+def _before_rest(analysis: Analysis, index: int, fragment: str) -> tuple[Change, ...] | None:
+    """The finding before a statement that the rest is normal; None where "otherwise" would not fit."""
+    start = analysis.sentence(index).start
+    if not _REST.match(words_of(analysis, index)):
+        return None
+    first = analysis.document.text[start]
+    if analysis.document.capitals:
+        return Change(start, start, f"{fragment.upper()} "), Change(start, start + 1, f"OTHERWISE {first}")
+    return Change(start, start, f"{fragment} "), Change(start, start + 1, f"Otherwise {first.lower()}")
 
 
 def _says_only(analysis: Analysis, normal: Normal) -> bool:

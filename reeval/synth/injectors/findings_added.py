@@ -53,7 +53,7 @@ def _added(
     topics = frozenset({concept})
     if entry["rule"] == "benign":
         return _benign(analysis, finding, entry, text, lists)
-    answered = answer_to(analysis, finding, fragment)
+    answered = answer_to(analysis, finding, fragment, beside=rng.random() < 0.7)
     removed = _unsaid(analysis, concept, lists)
     if answered is None or removed is None or not unruled(analysis, finding, {*answered.handled, *lists}):
         return None

@@ -76,7 +76,7 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
         return None if whole else Edit(rule, changes, (first.start, first.end), topics)
     if new.weight == "benign":
         return Edit(rule, changes, (first.start, first.end), topics)
-    answered = answer_to(analysis, new, _fragment(analysis, first, changes))
+    answered = answer_to(analysis, new, _fragment(analysis, first, changes), beside=True)
     if (
         answered is None
         or answered.clear is not None

@@ -1,0 +1,62 @@
+"""finding.fabrication of denials that the report already makes, in narrower words: they agree with it and change
+nothing, and bring the words of grave findings into harmless differences."""
+
+import functools
+import random
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+from reeval.synth import terms
+from reeval.synth.analysis import Analysis
+from reeval.synth.edit import Edit
+from reeval.synth.injectors import weights
+from reeval.synth.injectors.passages import added, terse
+from reeval.synth.injectors.spaces import anchor_of, words_of
+from reeval.synth.mentions import ABSENT, UNCLEAR
+from reeval.synth.terms import Finding
+
+_RULE = "finding.fabrication.normal"
+# How many a report gives.
+_MOST = 8
+
+
+@functools.cache
+def _data() -> Mapping[str, Any]:
+    text = resources.files("reeval.synth.injectors").joinpath("repeated.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+    names = [finding for finding in _data()["names"] if _denied(analysis, terms.findings()[finding])]
+    if not names:
+        return
+    phrasings = _data()["phrasing"]["brief" if terse(analysis) else "full"]
+    for name in rng.sample(names, min(len(names), _MOST)):
+        finding = terms.findings()[name]
+        anchor = anchor_of(analysis, finding, finding.concept, set())
+        if anchor is None:
+            continue
+        side, lobe = rng.choice(("left", "right")), rng.choice(("upper lobe", "lower lobe"))
+        words = rng.choice(_data()["names"][name]).format(side=side, lobe=lobe)
+        text = rng.choice(phrasings).format(x=words, X=words[0].upper() + words[1:])
+        end = analysis.sentence(anchor).end
+        yield Edit(_RULE, added(analysis, anchor, text), (end, end), frozenset({finding.concept}))
+
+
+def _denied(analysis: Analysis, finding: Finding) -> bool:
+    """Whether the report rules the finding out altogether: by name, or by calling its part of the body normal."""
+    related = weights.relatives(finding.concept)
+    if related & weights.standing(analysis):
+        return False
+    same_space = [m for m in analysis.mentions if m.finding.space == finding.space]
+    if any(m.polarity != ABSENT for m in same_space if m.finding.weight != "benign" or m.polarity == UNCLEAR):
+        return False
+    if any(m.finding.concept == finding.concept and not m.slots for m in same_space):
+        return True
+    return any(
+        n.rules_out(finding) and "otherwise" not in words_of(analysis, n.sentence)
+        for n in analysis.normals
+        if not n.acute or finding.weight in ("urgent", "actionable")
+    )
