@@ -20,7 +20,7 @@ from reeval.synth.mentions import PRESENT, Mention, Slot
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files("reeval.synth.injectors").joinpath("count.toml")
+    path = resources.files(__package__).joinpath("count.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit
 from reeval.synth.injectors.rewording import inserted, removed, swapped
-from reeval.synth.injectors.things import BENIGN, Thing, compared, made, opening, said, span_of, things
+from reeval.synth.injectors.things import BENIGN, Thing, compared, made, not_acute, opening, said, span_of, things
 from reeval.synth.mentions import PRESENT, Mention, Slot
 
 # A second word of size that would contradict the new one, or a number that does.
@@ -33,7 +33,7 @@ _JOINED_BEFORE = re.compile(
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files("reeval.synth.injectors").joinpath("degree.toml")
+    path = resources.files(__package__).joinpath("degree.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
@@ -153,7 +153,10 @@ def _put(analysis: Analysis, mention: Mention, new: str) -> tuple[list[Change], 
 
 
 def _fits_urgent(analysis: Analysis, thing: Thing) -> bool:
-    return not said(analysis, thing, re.compile(_data()["mild_said"]))
+    """Whether nothing in the report is at odds with a large or severe one. A large heart is nothing acute."""
+    if thing.topics & {"heart_size"}:
+        return not said(analysis, thing, re.compile(_data()["mild_said"]))
+    return not said(analysis, thing, re.compile(_data()["mild_said"])) and not not_acute(analysis)
 
 
 def _attached(analysis: Analysis, slot: Slot) -> bool:

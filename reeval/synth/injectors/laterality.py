@@ -36,7 +36,7 @@ _ON_THE = re.compile(r",?\s*\b(?:on|in|at|to) (?:the )?$")
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files("reeval.synth.injectors").joinpath("laterality.toml")
+    path = resources.files(__package__).joinpath("laterality.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 

@@ -12,7 +12,7 @@ from reeval.synth import terms
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit
 from reeval.synth.injectors.rewording import appended, inserted, near_placeholder, removed, swapped
-from reeval.synth.injectors.things import ACT, BENIGN, OPEN, Thing, claimed, made, said, span_of, things
+from reeval.synth.injectors.things import ACT, BENIGN, OPEN, Thing, claimed, made, not_acute, said, span_of, things
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
 
 _ZONE = re.compile(
@@ -31,7 +31,7 @@ _PREPOSITION = re.compile(
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files("reeval.synth.injectors").joinpath("location.toml")
+    path = resources.files(__package__).joinpath("location.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
@@ -234,6 +234,8 @@ def _additions(
             continue
         name = document.lower[mention.start : mention.end]
         if "names" in entry and name not in entry["names"]:
+            continue
+        if rule == "urgency" and not_acute(analysis):
             continue
         lung = next((s for s in mention.slots if s.name == "place" and s.value == "lung"), None)
         side = mention.slot("side")

@@ -39,7 +39,7 @@ _AMBIGUOUS = re.compile(r"\b(?:largest|each|previously|formerly|dominant|from \d
 
 @functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files("reeval.synth.injectors").joinpath("measurement.toml")
+    path = resources.files(__package__).joinpath("measurement.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 

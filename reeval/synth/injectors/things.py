@@ -179,6 +179,14 @@ def said(analysis: Analysis, thing: Thing, pattern: re.Pattern[str]) -> bool:
     )
 
 
+def not_acute(analysis: Analysis) -> bool:
+    """Whether the report says that nothing acute is there, which an urgent finding would contradict."""
+    return (
+        any(normal.acute for normal in analysis.normals)
+        or re.search(r"\b(?:no|without|nothing) (?:\w+ ){0,3}(?:acute|active)\b", analysis.document.lower) is not None
+    )
+
+
 def claimed(analysis: Analysis, start: int) -> bool:
     """Whether the word at `start` belongs to the phrase of a mention."""
     return any(slot.start <= start < slot.end for mention in analysis.mentions for slot in mention.slots) or any(

@@ -67,6 +67,7 @@ def test_a_degree_is_added_behind_words_of_change():
         ({ADDED}, "FINDINGS: Possible pulmonary edema."),
         ({ADDED}, "FINDINGS: Subtle pleural effusion."),
         ({ADDED, ADDED_MILD}, "FINDINGS: The heart is large."),
+        ({URGENCY}, "FINDINGS: Small left pleural effusion. No acute cardiopulmonary disease."),
         ({URGENCY, NEIGHBOUR}, "FINDINGS: Small left and large right pleural effusions."),
     ],
 )

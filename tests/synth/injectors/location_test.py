@@ -59,6 +59,9 @@ def test_a_site_that_makes_a_finding_urgent():
     made = texts(location, URGENCY, "FINDINGS: There is a small effusion. Lungs are clear.")
     assert made == {"FINDINGS: There is a small pericardial effusion. Lungs are clear."}
     assert URGENCY not in candidates(location, "FINDINGS: There is a small right effusion.")
+    made = texts(location, URGENCY, "FINDINGS: Heart is normal.\n\nIMPRESSION: Emphysema.")
+    assert "FINDINGS: Heart is normal.\n\nIMPRESSION: Mediastinal emphysema." in made
+    assert URGENCY not in candidates(location, "IMPRESSION: Emphysema. No acute cardiopulmonary disease.")
 
 
 def test_the_rib_above_or_below():
