@@ -20,6 +20,8 @@ _TOPICS = frozenset({"recommendation"})
 _SUBJECT = re.compile(
     r"\b(?:correlat|ct\b|mri\b|scan|x-|radiograph|film|follow|communicat|discuss|notif|compar|imaging)"
 )
+# What makes a correlation more than generic.
+_GRAVE = re.compile(r"tubercul|malignan|metasta|cancer|neoplas|fractur|congestion")
 # The next longer unit, far outside any range of follow-up.
 _LONGER = {"day": "week", "week": "month", "month": "year"}
 
@@ -62,7 +64,7 @@ def _kind(words: str) -> str | None:
     """ "needed", "generic", or None where it is neither for sure."""
     table = _table()
     needed, generic = bool(table["needed"].search(words)), bool(table["generic"].search(words))
-    if needed == generic:
+    if needed == generic or (generic and _GRAVE.search(words)):
         return None
     return "needed" if needed else "generic"
 
@@ -126,7 +128,8 @@ def _between(interval: re.Match[str], high: str) -> str:
 
 
 def _replaced(analysis: Analysis, start: int, end: int, new: str) -> Change:
-    return replaced(analysis.document, start, end, new)
+    shouted = analysis.document.text[start:end].isupper() and analysis.document.text[start:end].isalpha()
+    return replaced(analysis.document, start, end, new.upper() if shouted and end - start > 4 else new)
 
 
 def _added(analysis: Analysis, rng: random.Random, *, advised: bool) -> Iterator[Edit]:

@@ -220,7 +220,7 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             yield Edit(rule, added(analysis, last, text), (end, end), topics | concepts)
     turned = [
         i
-        for i in members
+        for i in members[1:]
         if re.match(r"(?:the|there|no|heart|lungs)\b", words_of(analysis, i))
         and document.text[analysis.sentence(i).start].isupper()
         and re.search(r"\b(?:is|are)\b", words_of(analysis, i))

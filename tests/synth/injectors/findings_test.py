@@ -204,6 +204,26 @@ def test_nothing_is_added_to_what_speaks_of_it_already():
         assert re.search("effusion|fracture", error.candidate_span), error
 
 
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("FINDINGS: Lungs are hyperexpanded but clear. No effusion.", "hyperexpanded"),
+        ("FINDINGS: Cardiomediastinal silhouette and pulmonary vasculature are normal. No edema.", "vasculature"),
+    ],
+)
+def test_what_else_a_normal_statement_says_stays(text, lost):
+    for rule in ("urgent", "actionable"):
+        for made in candidates(text, f"fabrication.{rule}", findings_added, seeds=30):
+            assert lost in made
+
+
+def test_a_numbered_list_keeps_its_numbers():
+    text = "IMPRESSION:\n1. Heart size is normal.\n2. Lungs are clear.\n3. No effusion.\n4. Bones are intact."
+    for _, made in all_edits(text, seeds=30):
+        numbers = re.findall(r"^(\d+)\. \S", made.text, re.M)
+        assert numbers == [str(n + 1) for n in range(len(numbers))] and made.text.count("\n") == len(numbers), made.text
+
+
 def test_normal_statements_join_a_list():
     found = candidates(
         "FINDINGS: No pneumothorax. The patient is tall.\n\nIMPRESSION: As above.", "fabrication.normal", seeds=60
