@@ -22,8 +22,8 @@ _REST = re.compile(
 )
 # What a doubt in front would not go with.
 _SURE = re.compile(
-    r"\b(?:normal|clear|suggest\w*|consistent|compatible|represent\w*|due to|secondary|recommend\w*|probab\w+|possib\w+"
-    r"|likely|may|might|could|suspicious|concern\w*|worrisome|increas\w*|decreas\w*|smaller|larger|now|residual|measur\w+"
+    r"\b(?:not|normal|clear|suggest\w*|consistent|compatible|represent\w*|due to|secondary|recommend\w*|probab\w+"
+    r"|possib\w+|likely|may|might|could|suspicious|concern\w*|worrisome|increas\w*|decreas\w*|smaller|larger|now|residual|measur\w+"
     r"|develop\w*|improv\w*|appears to|clearing|differential|consideration|resol\w+|evaluation)\b"
 )
 

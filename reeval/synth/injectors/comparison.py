@@ -52,7 +52,10 @@ def _misread(analysis: Analysis, mention: Mention) -> bool:
         return True
     if mention.finding.name == "nodule" and "calcified" in words and "noncalcified" not in words:
         return True
-    benign = any(m.finding.weight == "benign" for m in analysis.by_sentence[mention.sentence] if m is not mention)
+    beside = [m for m in analysis.by_sentence[mention.sentence] if m is not mention and m.finding.weight == "benign"]
+    if any(m.reading for m in beside):
+        return True
+    benign = bool(beside)
     return mention.finding.name in data()["watched"] and (benign or bool(re.search(data()["misread"]["mild"], words)))
 
 

@@ -17,9 +17,15 @@ from reeval.synth.mentions import ABSENT, PRESENT, Mention
 
 _REST = re.compile(r"\b(?:differential|alternatively|versus|less likely|or|although|though|but|given|if)\b|/")
 _SPEAKS = re.compile(
-    r"\b(?:suggest\w*|consistent|compatible|represent\w*|reflect\w*|due to|secondary|related|likely|probab\w+|possib\w+"
-    r"|may|might|could|concern\w*|suspicious|versus|normal|clear|from|differential|question\w*|cannot|post\w*|sequela\w*|status)\b"
+    r"\b(?:not|suggest\w*|consistent|compatible|represent\w*|reflect\w*|due to|secondary|related|likely|probab\w+"
+    r"|possib\w+|may|might|could|concern\w*|suspicious|versus|normal|clear|from|differential|question\w*|cannot"
+    r"|post\w*|sequela\w*|status)\b"
 )
+
+# What speaks against a grave reading that nobody had.
+_SETTLED = re.compile(r"\b(?:stable|unchanged|old|chronic|persist\w*|improv\w*|decreas\w*|reduc\w*|resolv\w*)\b")
+# What grave readings follow on, and benign ones do not.
+_WORRIED = re.compile(r"concerning|suspicious|worrisome")
 
 
 @functools.cache
@@ -198,6 +204,8 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
                 new for new in data["exchanges"][family].get(kind, ())
                 if _fits(analysis, new, kind, ranges, subjects)
             ]  # fmt: skip
+            if kind == "other" and any(_WORRIED.search(document.lower, o.start, o.end) for o, _ in places):
+                options = [new for new in options if _grave(new)]
             if not options:
                 continue
             new = rng.choice(options)
@@ -210,6 +218,11 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
                 (low, max(high, changes[0].end)),
                 _topics([link]) | _concepts(new),
             )
+
+
+def _grave(reading: str) -> bool:
+    """Whether a reading starts treatment or work-up."""
+    return any(f["decides"] and re.search(f["words"], reading.lower()) for f in _data()["families"].values())
 
 
 def _names(member: Mention, low: int) -> tuple[int, int]:
@@ -284,7 +297,7 @@ def _added(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
                 continue
             if (entry["not"] and re.search(entry["not"], whole)) or not re.search(entry.get("need", ""), whole):
                 continue
-            if kind == "decides" and (mention.slot("age") or mention.value("change") in ("stable", "better")):
+            if kind == "decides" and (mention.slot("age") or _SETTLED.search(whole)):
                 continue
             options = [x for x in entry["readings"] if _fits(analysis, x, "other", [], {mention.finding.name})]
             if not options:

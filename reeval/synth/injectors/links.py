@@ -15,7 +15,7 @@ _BETWEEN = re.compile(
     r"|prior|previous|chronic|old|a component of|sequela of|residual|atypical|a process such as)\s+)*"
 )
 _JOINT = re.compile(
-    r"\s*(?:,?\s*\b(?P<word>and/or|or|and|versus|vs\.?)\b|/|,)\s*(?:an?|the|some|possibly|early|developing)?\s*"
+    r"\s*(?:,?\s*\b(?P<word>and/or|or|and|versus|vs\.?)\b|/|,)\s*(?:(?:an?|the|some|possibly|early|developing)\b\s*)?"
 )
 _LEAD = re.compile(r"\s*,?\s*(?:\b(?:which|that|and)\s+)?(?:\b(?P<be>is|are|appears?|remains?)\s+)?$")
 _STOP = re.compile(r"\s*(?P<mark>[.;]|$|,)")

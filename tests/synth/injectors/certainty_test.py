@@ -80,6 +80,8 @@ def test_every_mention_changes():
     [
         ("Opacity may represent atelectasis or pneumonia.", "omission"),  # the other reading keeps the doubt
         ("Opacity may represent pneumonia. Pneumonia is most likely.", "omission"),
+        ("Opacity may represent pneumonia, aspiration.", "omission"),
+        ("There does not appear to be an empyema.", "fabrication"),
         ("Probable rib fracture.", "omission"),
         ("Opacity, XXXX represents pneumonia.", ""),
         ("Possible atelectasis and pneumonia.", ""),

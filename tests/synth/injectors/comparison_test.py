@@ -90,6 +90,9 @@ def test_actionable_findings_become_new_or_worse_and_idle_ones_stable():
         "Left pneumothorax. No change.",
         "Left pneumothorax. No prior study is available.",
         "XXXX left pneumothorax.",
+        "Streaky opacity.",
+        "There does not appear to be an empyema.",
+        "Nodular densities consistent with granulomatous disease.",
     ],
 )
 def test_no_change_is_added_where_it_would_not_matter_or_not_agree(text):
@@ -109,6 +112,10 @@ def test_a_shade_keeps_the_direction():
     assert set(found) == {
         "Grossly stable cardiomegaly.", "Essentially unchanged cardiomegaly.", "Relatively unchanged cardiomegaly.",
     }  # fmt: skip
+
+
+def test_stable_is_not_lost_where_it_spares_a_work_up():
+    assert not made("Stable left pneumothorax.", "omission") and not made("Stable 8 mm nodule.", "omission")
 
 
 def test_a_word_that_describes_is_no_comparison():

@@ -89,6 +89,7 @@ def test_every_mention_of_a_reading_changes():
         ("Opacity, likely pneumonia. No malignancy, edema, atelectasis or scarring.", "inaccuracy.managed-differently"),
         ("Cardiomegaly. No acute cardiopulmonary abnormality.", "fabrication.work-up"),
         ("Calcified nodule.", "fabrication.work-up"),
+        ("Stable appearing scarring.", "fabrication.work-up"),
         ("Opacity without evidence of malignancy or tuberculosis.", "fabrication.work-up"),
         ("Hyperinflation. Emphysema.", "fabrication"),
     ],
@@ -97,7 +98,14 @@ def test_what_stays(text, rule):
     assert not made(text, rule)
 
 
+def test_a_worried_word_takes_no_benign_reading():
+    found = made("Opacity concerning for pneumonia.", "inaccuracy.managed-differently")
+    assert set(found) == {"Opacity concerning for malignancy.", "Opacity concerning for pulmonary edema."}
+
+
 def test_links_say_what_reads_what():
+    (list_,) = links(analyse("Opacity, likely pneumonia or atelectasis."))
+    assert [m.finding.name for m in list_.members] == ["pneumonia", "atelectasis"] and list_.form == "apposition"
     (link,) = links(analyse("Bibasilar opacities, which may represent atelectasis versus pneumonia."))
     assert (link.level, link.form, link.joints, link.plural, link.main) == ("may", "modal", ("versus",), True, False)
     assert [m.finding.name for m in link.members] == ["atelectasis", "pneumonia"]
