@@ -134,9 +134,9 @@ def _not_given(
 def _put(analysis: Analysis, mention: Mention, new: str) -> tuple[list[Change], tuple[int, int]] | None:
     """A word of degree before a finding's phrase, behind the words of number and change that begin it."""
     document = analysis.document
-    predicate = re.search(r"\b(?:enlarged|large|tortuous|ectatic|low)$", document.lower[mention.start : mention.end])
+    predicate = re.search(r"\b(?:enlarged|tortuous|ectatic|low)$", document.lower[mention.start : mention.end])
     if predicate and " " in document.lower[mention.start : mention.end]:
-        if re.match(r"(?:enlarged|large|tortuous|ectatic|low)\b", document.lower[mention.start : mention.end]):
+        if re.match(r"(?:enlarged|tortuous|ectatic|low)\b", document.lower[mention.start : mention.end]):
             return None
         at = mention.start + predicate.start()
         if re.search(r"(?:\b(?:is|are|appears?|remains?))\s$", document.lower[mention.start : at]) is None:

@@ -72,10 +72,4 @@ def test_a_degree_is_added_behind_words_of_change():
     ],
 )
 def test_no_edit_where_it_could_be_disputed(rules, text):
-    made = candidates(degree, text)
-    if text.endswith("The heart is large."):
-        assert not any(
-            "d heart" in t or "e heart" in t.removeprefix("FINDINGS: The") for t, _, _ in made.get(ADDED, ())
-        )
-    else:
-        assert not rules & set(made)
+    assert not rules & set(candidates(degree, text))
