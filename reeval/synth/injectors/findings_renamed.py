@@ -74,6 +74,8 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
         # Nothing that was true of the old name is untrue of this one, unless a statement speaks of the whole.
         whole = new is None and any("whole study" in n.names for n in analysis.normals)
         return None if whole else Edit(rule, changes, (first.start, first.end), topics)
+    if new.weight == "benign" and weights.of_instance(instance) == "benign":
+        return None  # neither calls for action
     if new.weight == "benign":
         return Edit(rule, changes, (first.start, first.end), topics)
     answered = answer_to(analysis, new, _fragment(analysis, first, changes), beside=True)

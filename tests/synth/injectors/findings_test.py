@@ -266,6 +266,7 @@ def test_a_worse_name_changes_the_impression_that_denies_it():
         "Bony overlap could obscure a small nodule. Heart is normal.",
         "Left basilar atelectasis. No consolidation, fibrosis, scarring, or infiltrate. No airspace disease.",
         "Apical thickening/scarring. Heart is normal.",
+        "Trace left effusion. Heart is normal.",
     ],
 )
 def test_names_that_something_hangs_on_stay(text):
