@@ -116,6 +116,8 @@ def _implied(analysis: Analysis, link: Link) -> bool:
     """Whether the sentence shows as much without the benign reading."""
     sentence = analysis.sentence(link.sentence)
     words = analysis.document.lower[sentence.start : link.start]
+    if re.search(_data()["implied"]["never"], words):
+        return False
     return all(re.search(_data()["implied"].get(_family(m), "(?!)"), words) for m in link.members)
 
 

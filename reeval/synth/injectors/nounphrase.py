@@ -31,7 +31,7 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
     if not new:
         while end < len(text) and text[end] in " \t":
             end += 1
-    if _first(document, start) and text[start].isupper() and not document.capitals:
+    if _first(document, start) and not text[start].islower() and not document.capitals:
         if not new:
             return Change(start, end + 1, text[end].upper())
         return Change(start, end, new[0].upper() + new[1:])

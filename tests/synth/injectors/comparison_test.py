@@ -73,6 +73,7 @@ def test_actionable_findings_become_new_or_worse_and_idle_ones_stable():
     assert "New left pneumothorax." in made("Left pneumothorax.", "fabrication.change")
     assert "A new 8 mm nodule is seen." in made("An 8 mm nodule is seen.", "fabrication.change")
     assert "Improving pulmonary edema." in made("Pulmonary edema.", "fabrication.improvement")
+    assert "Stable 5 mm granuloma." in made("5 mm granuloma.", "fabrication.stable")
     assert "Stable scoliosis." in made("Scoliosis.", "fabrication.stable")
     assert "Heart size is stable and normal." in made("Heart size is normal.", "fabrication.stable")
     assert not made("Scoliosis.", "fabrication.change")

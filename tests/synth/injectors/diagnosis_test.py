@@ -84,6 +84,7 @@ def test_every_mention_of_a_reading_changes():
         ("Opacity, likely pneumonia. Left lower lobe pneumonia.", "inaccuracy"),
         ("Nodule suggests granulomatous disease.", "omission"),  # without it the nodule would be followed
         ("Opacity, likely atelectasis.", "omission"),  # without it the opacity could be anything
+        ("Streaky airspace disease, likely atelectasis.", "omission"),
         ("No opacity to suggest pneumonia.", ""),
         ("Opacity, XXXX pneumonia.", ""),
         ("Opacity, likely pneumonia. No malignancy, edema, atelectasis or scarring.", "inaccuracy.managed-differently"),
