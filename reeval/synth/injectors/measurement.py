@@ -273,6 +273,7 @@ def _not_given(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator
     lump = first.finding.name == "nodule" and thing.weight == ACT
     if little and (granuloma or lump) and not said(analysis, thing, re.compile(_data()["serious"])):
         rules.append(("measurement.fabrication.below", rng.choice(_data()["below"])))
+    sentence = analysis.sentence(first.sentence)
     for rule, size in rules:
         end = document.lower[first.high : first.high + 2]
         at = opening(analysis, first, ("change", "certainty", "age", "degree", "count"))
@@ -282,7 +283,7 @@ def _not_given(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator
             span = (first.start, first.high) if first.high - first.start < 60 else (first.end, first.high)
             if span[0] < span[1]:
                 yield from made(analysis, rule, thing, appended(document, first.high, text), span)
-        elif at is not None and not name.startswith("mass-"):
+        elif at is not None and not name.startswith("mass-") and not (sentence.item and at == sentence.start):
             yield from made(analysis, rule, thing, inserted(document, at, size), (at, first.end))
 
 

@@ -24,7 +24,9 @@ def article(document: Document, at: int, following: str) -> list[Change]:
 
 
 def swapped(document: Document, start: int, end: int, new: str) -> list[Change]:
-    """text[start:end] replaced."""
+    """text[start:end] replaced, with a capital where it had one."""
+    if document.text[start].isupper():
+        new = new[0].upper() + new[1:]
     return [*article(document, start, new), replaced(document, start, end, new)]
 
 
@@ -35,6 +37,8 @@ def removed(document: Document, start: int, end: int) -> list[Change]:
     if text[start].isdigit() and following[:1].islower() and any(s.start == start for s in document.sentences):
         at = text.index(following[0], end)  # the first word behind a number that began the sentence
         return [Change(start, at + 1, following[0].upper())]
+    if text[start].isupper() and following[:1].islower() and not document.capitals:
+        return [Change(start, text.index(following[0], end) + 1, following[0].upper())]
     return [*article(document, start, following), dropped_words(document, start, end)]
 
 

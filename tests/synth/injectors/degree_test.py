@@ -73,3 +73,9 @@ def test_a_degree_is_added_behind_words_of_change():
 )
 def test_no_edit_where_it_could_be_disputed(rules, text):
     assert not rules & set(candidates(degree, text))
+
+
+def test_a_capital_behind_a_colon_stays():
+    text = "FINDINGS: Clear lungs. Left knee: Minimal degenerative changes."
+    assert texts(degree, NEIGHBOUR, text) == {text.replace("Minimal", "Mild")}
+    assert texts(degree, LOST_MILD, text) == {text.replace("Minimal d", "D")}

@@ -104,3 +104,8 @@ def test_no_size_is_changed_that_may_be_anothers(text):
 def test_a_nodule_that_may_be_nothing_has_no_threshold():
     made = candidates(measurement, "FINDINGS: 8 mm nodular opacity, likely a nipple shadow.")
     assert not {NODULE, FOLLOW_UP} & set(made)
+
+
+def test_no_number_stands_right_behind_that_of_a_list():
+    made = candidates(measurement, "IMPRESSION:\n1. Left upper lobe nodule, follow-up advised.\n2. Normal heart.")
+    assert not {THRESHOLD, BELOW} & set(made)
