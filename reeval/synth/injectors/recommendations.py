@@ -28,7 +28,7 @@ _LONGER = {"day": "week", "week": "month", "month": "year"}
 
 @functools.cache
 def _table() -> dict[str, Any]:
-    file = resources.files("reeval.synth.injectors").joinpath("recommendations.toml")
+    file = resources.files(__package__).joinpath("recommendations.toml")
     table = tomllib.loads(file.read_text(encoding="utf-8"))
     for name in ("advice", "generic", "needed", "opening", "clause", "interval"):
         table[name] = re.compile(table[name])

@@ -26,9 +26,7 @@ HARMLESS = re.compile(
 @functools.cache
 def table() -> Mapping[str, Any]:
     """The data of `findings.toml`."""
-    return tomllib.loads(
-        resources.files("reeval.synth.injectors").joinpath("findings.toml").read_text(encoding="utf-8")
-    )
+    return tomllib.loads(resources.files(__package__).joinpath("findings.toml").read_text(encoding="utf-8"))
 
 
 def of_mention(mention: Mention) -> str:

@@ -28,7 +28,7 @@ _SLIPS = 3
 
 @functools.cache
 def _table() -> dict[str, Any]:
-    file = resources.files("reeval.synth.injectors").joinpath("wording.toml")
+    file = resources.files(__package__).joinpath("wording.toml")
     table = tomllib.loads(file.read_text(encoding="utf-8"))
     for kind in ("misleading", "plain"):
         for entry in table[kind]:
