@@ -10,7 +10,7 @@ from typing import Any
 
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import certainty_denied
+from reeval.synth.injectors.certainty_denied import edits as of_denials
 from reeval.synth.injectors.links import Link, links
 from reeval.synth.injectors.nounphrase import exchanged, free, prefixed
 from reeval.synth.mentions import DOUBTFUL, PRESENT, Mention, Slot
@@ -45,7 +45,7 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             yield from _added(analysis, instance, rng)
     yield from _links(analysis, found, rng)
     yield from _whole(analysis, rng)
-    yield from certainty_denied.edits(analysis, rng, _data()["denial"])
+    yield from of_denials(analysis, rng, _data()["denial"])
 
 
 def _group(names: set[str]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence
-from reeval.synth.injectors import comparison_whole
 from reeval.synth.injectors.comparison_whole import cased, data, pattern
+from reeval.synth.injectors.comparison_whole import edits as of_the_study
 from reeval.synth.injectors.nounphrase import article, closes, ends, exchanged, free, prefixed, told
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
 
@@ -33,7 +33,7 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             elif not instance.follow_ups and not _spoken(analysis, instance):
                 yield from _given(analysis, instance, rng)
     grave = any(matters(m) and not _idle(m) for instance in analysis.instances for m in instance.mentions)
-    yield from comparison_whole.edits(analysis, rng, grave)
+    yield from of_the_study(analysis, rng, grave)
 
 
 def matters(mention: Mention) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit, dropped_sentence
-from reeval.synth.injectors import device_kinds
+from reeval.synth.injectors.device_kinds import edits as of_kinds
 from reeval.synth.injectors.nounphrase import near_placeholder
 from reeval.synth.mentions import PRESENT
 
@@ -48,7 +48,7 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             yield from _moved(analysis, kind, entry, found, rng)
             yield from _untold(analysis, kind, found)
     yield from _placed(analysis, rng)
-    yield from device_kinds.edits(analysis, rng, data)
+    yield from of_kinds(analysis, rng, data)
 
 
 def _several(analysis: Analysis, kind: str) -> bool:
