@@ -9,12 +9,14 @@ label they expect least. All of it follows from the pairs in their order alone, 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from reeval.pairs import Pair
 from reeval.taxonomy import SEVERITIES
 
 _WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+(?:\.\d+)?|[.,]")
+# What the words counted one by one weigh beside the classifiers.
+_RARE = 0.3
 # Step size and decay of the classifiers: quick to learn a new sign, slow to forget one.
 _RATE, _DECAY = 0.3, 2e-4
 
@@ -28,6 +30,7 @@ class Balance:
         self.cells: Counter[tuple[str, str, str]] = Counter()
         self.labels: Counter[bool] = Counter()
         self._classifiers = [_Classifier(), _Classifier()]
+        self._words: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
 
     def add(self, pair: Pair) -> None:
         """Count and learn a pair."""
@@ -39,23 +42,28 @@ class Balance:
         both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
         for classifier, features in zip(self._classifiers, both, strict=True):
             classifier.learn(features, pair.significant)
+        self._words[pair.significant].update(word for word in both[0] if word[0] in "+-")
 
     def excess(self, aspect: str, kind: str, severity: str) -> float:
         """How much a cell has had of this severity already, against the other one and against all cells."""
         other = SEVERITIES[1 - SEVERITIES.index(severity)]
         n, m = self.cells[aspect, kind, severity], self.cells[aspect, kind, other]
-        return 5.0 * (n - m) / math.sqrt(n + m + 9.0) + 0.5 * math.log1p(n)
+        return 2.5 * (n - m) / math.sqrt(n + m + 9.0) + 0.7 * math.sqrt(n)
 
     def expected(self, pair: Pair) -> float:
-        """How much the classifiers expect the pair's label, in logits: large where words give it away."""
+        """How much a pair's label is to be expected, in logits: large where words give it away."""
         sign = 1.0 if pair.significant else -1.0
         both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
         margins = [c.margin(features) * sign for c, features in zip(self._classifiers, both, strict=True)]
-        return sum(max(margin, -1.0) for margin in margins)  # surprising is enough: no need to mislead
+        # Surprising is enough: there is no need to mislead.
+        return sum(max(margin, -1.0) for margin in margins) + _RARE * self.tells(both[0], pair.significant)
 
-    def tells(self, words: Features, significant: bool) -> float:
-        """How much the words of a change, as `difference` gives them, add to the expectation of a label."""
-        return self._classifiers[0].sum(words) * (1.0 if significant else -1.0)
+    def tells(self, words: Iterable[str], significant: bool) -> float:
+        """How strongly the words of a difference have gone with a label so far, each counted by itself: what a
+        classifier that learns along is slow to see of rare words."""
+        mine, others = self._words[significant], self._words[not significant]
+        n, m = self.labels[significant] + 2.0, self.labels[not significant] + 2.0
+        return sum(math.log((mine[w] + 1.0) / n * m / (others[w] + 1.0)) for w in words if w[0] in "+-")
 
 
 class _Classifier:

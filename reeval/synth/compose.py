@@ -21,7 +21,8 @@ from reeval.synth.variation import orders, variations
 
 # So many edits of a cell and so many variations are compared; what words that speak for a label weigh against a
 # cell's count; and what a label's share of the set weighs against words.
-_LOOKED_AT, _VARIATIONS_LOOKED_AT, _TELL, _CHANCE = 4, 24, 0.7, 1.0
+_LOOKED_AT, _VARIATIONS_LOOKED_AT, _TELL, _CHANCE = 8, 24, 1.0, 1.0
+_MOST_ERRORS = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,18 +30,17 @@ class Mixture:
     """What the candidates of a set are made of.
 
     significant: share of the significant pairs.
-    significant_errors, insignificant_errors: relative shares of 1, 2, 3, 4 errors in a significant pair, and of 0 to 4
-        in an insignificant one.
-    further: share of the significant among the further errors of a significant pair.
+    significant_errors: relative shares of 1, 2, 3 significant errors in a significant pair.
+    insignificant_errors: relative shares of 0, 1, 2, 3 insignificant errors in any pair: what is harmless is as frequent
+        beside a significant error as without one. No pair has more than four errors.
     unvaried: share of the pairs with errors that have no harmless variation beside them.
     identical: share of the insignificant pairs that repeat the reference.
     drafts: how many candidates of each label are drawn for one that is kept.
     """
 
     significant: float = 0.5
-    significant_errors: tuple[float, ...] = (0.35, 0.3, 0.22, 0.13)
-    insignificant_errors: tuple[float, ...] = (0.22, 0.36, 0.24, 0.13, 0.05)
-    further: float = 0.7
+    significant_errors: tuple[float, ...] = (0.5, 0.35, 0.15)
+    insignificant_errors: tuple[float, ...] = (0.45, 0.4, 0.12, 0.03)
     unvaried: float = 0.12
     identical: float = 0.03
     drafts: int = 4
@@ -55,12 +55,15 @@ class Material:
     variations: tuple[Variation, ...]
     orders: tuple[Order, ...]
 
+    _words: dict[int, Features] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
     def words(self, made: Edit | Variation) -> Features:
-        """The words that an edit or variation takes and adds."""
-        text = self.analysis.document.text
-        return changed_words(
-            " ".join(text[c.start : c.end] for c in made.changes), " ".join(c.new for c in made.changes)
-        )
+        """The words that an edit or variation of this material takes and adds."""
+        if id(made) not in self._words:
+            text = self.analysis.document.text
+            old = " ".join(text[change.start : change.end] for change in made.changes)
+            self._words[id(made)] = changed_words(old, " ".join(change.new for change in made.changes))
+        return self._words[id(made)]
 
 
 def material(text: str, rng: random.Random) -> Material:
@@ -89,8 +92,9 @@ def candidate(
         if share <= 0.0:
             continue
         handicap = -_CHANCE * math.log(min(share, 1.0))
+        severities = _severities(label, rng, mixture)
         for _ in range(mixture.drafts):
-            chosen = draft(made_of, label, rng, balance, mixture)
+            chosen = draft(made_of, label, severities, rng, balance, mixture)
             if chosen is None:
                 dropped[f"no {'significant' if label else 'insignificant'} candidate"] += 1
                 break
@@ -134,27 +138,21 @@ def levels(reference_id: str, made_of: Material, count: int, rng: random.Random,
 
 
 def draft(
-    made_of: Material, significant: bool, rng: random.Random, balance: Balance, mixture: Mixture
-) -> Candidate | None:
-    """One candidate of the label; None where the reference cannot carry it."""
+    made_of: Material, significant: bool, severities: Sequence[str] | None, rng: random.Random, balance: Balance,
+    mixture: Mixture,
+) -> Candidate | None:  # fmt: skip
+    """One candidate of the label with errors of these severities, or fewer; None where the reference cannot carry it.
+    No severities at all (None): the reference itself."""
     document = made_of.analysis.document
-    if significant:
-        count = 1 + _draw(rng, mixture.significant_errors)
-    elif rng.random() < mixture.identical:
+    if severities is None:
         return assemble(document, ())
-    else:
-        count = _draw(rng, mixture.insignificant_errors)
     edits: list[Edit] = []
-    for number in range(count):
-        severity = "insignificant"
-        if significant and (number == 0 or rng.random() < mixture.further):
-            severity = "significant"
+    for severity in severities:
         edit = _edit(made_of, edits, severity, significant, rng, balance)
-        if edit is None:
-            if number == 0 and significant:
-                return None
-            break
-        edits.append(edit)
+        if edit is not None:
+            edits.append(edit)
+        elif significant and not edits:
+            return None
     varied: list[Variation] = []
     moved: list[Order] = []
     if not edits or rng.random() >= mixture.unvaried:
@@ -193,6 +191,14 @@ def _edit(
             words = made_of.words(edit)
             scored.append((excess + _TELL * balance.tells(words, significant) + rng.random(), len(scored), edit))
     return min(scored)[2] if scored else None
+
+
+def _severities(significant: bool, rng: random.Random, mixture: Mixture) -> list[str] | None:
+    if not significant and rng.random() < mixture.identical:
+        return None
+    harmless = ["insignificant"] * _draw(rng, mixture.insignificant_errors)
+    grave = ["significant"] * (1 + _draw(rng, mixture.significant_errors)) if significant else []
+    return (grave + harmless)[:_MOST_ERRORS]
 
 
 def _draw(rng: random.Random, shares: Sequence[float]) -> int:

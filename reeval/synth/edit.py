@@ -73,7 +73,11 @@ def fitted(document: Document, at: int, new: str) -> str:
     where a sentence begins."""
     if document.capitals:
         return new.upper()
-    if new and any(sentence.start == at for sentence in document.sentences) and not document.text[at : at + 1].islower():
+    if (
+        new
+        and any(sentence.start == at for sentence in document.sentences)
+        and not document.text[at : at + 1].islower()
+    ):
         return new[0].upper() + new[1:]
     return new
 

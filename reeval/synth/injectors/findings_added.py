@@ -18,7 +18,7 @@ from reeval.synth.terms import Finding
 
 _RULE = "finding.fabrication."
 # How many edits of a rule a report gives.
-_MOST = {"urgent": 2, "actionable": 3, "benign": 3}
+_MOST = {"urgent": 6, "actionable": 9, "benign": 6}
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
@@ -30,14 +30,25 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     for entry in entries:
         rule = entry["rule"]
         if given[rule] < _MOST[rule]:
-            edit = _added(analysis, entry, lists, rng, brief=brief)
-            if edit:
-                given[rule] += 1
-                yield edit
+            besides = table["besides"].get(entry["finding"], []) if rule != "benign" else []
+            # With and without something said of it besides: the composer takes the one that the set needs.
+            made = [
+                edit
+                for beside in ("", *rng.sample(besides, min(len(besides), 2)))
+                if (edit := _added(analysis, entry, beside, lists, rng, brief=brief))
+            ]
+            given[rule] += bool(made)
+            yield from made
 
 
 def _added(
-    analysis: Analysis, entry: Mapping[str, Any], lists: dict[int, Listing], rng: random.Random, *, brief: bool
+    analysis: Analysis,
+    entry: Mapping[str, Any],
+    beside: str,
+    lists: dict[int, Listing],
+    rng: random.Random,
+    *,
+    brief: bool,
 ) -> Edit | None:
     finding = terms.findings()[entry["finding"]]
     concept = finding.concept
@@ -48,6 +59,7 @@ def _added(
     fragment, full = (
         text.replace("{side}", side).replace("{Side}", side.capitalize()) for text in rng.choice(entry["texts"])
     )
+    fragment, full = (f"{text.rstrip('.')}{beside}." for text in (fragment, full))
     text = fragment if brief else full
     rule = _RULE + entry["rule"]
     topics = frozenset({concept})
