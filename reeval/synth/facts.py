@@ -47,6 +47,7 @@ def facts(text: str) -> Counter[Fact]:
     """The facts of a report's text: ("finding", name, polarity, side, place, degree, size in mm, count, change,
     certainty, age) for each mention, ("normal", subject, "normal" or "stable") once for each subject, and
     ("normal", "whole", adjective, region) for a statement about the whole."""
+    text = re.sub(r"(?<![.:!?\s-])\n(?=[a-z])", " ", text)  # a sentence broken over lines
     for pattern, plain in _SPELLINGS:
         text = pattern.sub(plain, text)
     return _of(analyse(text))

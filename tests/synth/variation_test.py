@@ -20,6 +20,8 @@ REPORTS = [
     "The trachea is midline. Lungs are hyperinflated. Moderate bilateral pleural effusions have increased. No "
     "pneumothorax is seen. Two healed left rib fractures are again noted. Endotracheal tube tip is 5 cm above the "
     "carina.",
+    "FINDINGS: Heart size is\nnormal. No large\neffusion or focal\nconsolidation. A 2.5 x 3\ncm mass in the right\n"
+    "upper lobe, increased. Mild\nleft basilar atelectasis.\n\nIMPRESSION: Right upper\nlobe mass.",
     "FINDINGS:\n- HEART SIZE IS NORMAL.\n- THERE IS NO EFFUSION OR PNEUMOTHORAX.\n- MILD BIBASILAR ATELECTASIS.\n\n"
     "IMPRESSION: NO ACUTE DISEASE.",
     "FINDINGS: Stable elevation of the right hemidiaphragm. The aorta is tortuous. Normal heart size. No large "

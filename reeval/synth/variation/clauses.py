@@ -24,7 +24,8 @@ _AN = re.compile(r"(?:[aeio]|un(?!i)|ul|up|um|8|11\b|18\b|[FHLMNRSX][A-Z]+\b)")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Clause:
-    """text[start:end] of sentence `index`, `words` the same in lower case; its lead and its full stop stand outside."""
+    """text[start:end] of sentence `index`, `words` the same in lower case and on one line. Its lead and its full stop
+    stand outside."""
 
     index: int
     start: int
@@ -47,11 +48,11 @@ def clause(document: Document, index: int) -> Clause:
     start = lead.end() if lead else start
     stop = _STOP.search(lower, start, end)
     assert stop is not None, "the pattern matches the empty string"
-    return Clause(index, start, stop.start(), lower[start : stop.start()])
+    return Clause(index, start, stop.start(), lower[start : stop.start()].replace("\n", " "))
 
 
 def clauses(analysis: Analysis) -> list[Clause]:
-    """The clauses that can be written anew as a whole: no placeholder, not in a section about the study, one line."""
+    """The clauses that can be written anew as a whole: no placeholder, not in a section about the study."""
     document = analysis.document
     return [
         found
@@ -59,7 +60,6 @@ def clauses(analysis: Analysis) -> list[Clause]:
         if found.start < found.end
         and analysis.clean(found.index)
         and document.sentences[found.index].section != "other"
-        and "\n" not in found.words
     ]
 
 
@@ -68,17 +68,9 @@ def running(document: Document, start: int, end: int) -> str:
     text = document.text[start:end]
     if document.capitals:
         return text.lower()
-    if len(text) > 1 and text[0].isupper() and (text[1].islower() or not text[1].isalpha()) and not _NAMED.match(text):
+    if len(text) > 1 and text[0].isupper() and (text[1].islower() or text[1] == " ") and not _NAMED.match(text):
         return text[0].lower() + text[1:]
     return text
-
-
-def written(document: Document, start: int, new: str) -> str:
-    """`new` as the report would write it at a place: `edit.fitted`, and a capital where a number began a sentence."""
-    new = fitted(document, start, new)
-    if document.text[start].isdigit() and any(sentence.start == start for sentence in document.sentences):
-        return upper_first(new)
-    return new
 
 
 def rewritten(document: Document, found: Clause, new: str) -> Change | None:
@@ -86,7 +78,7 @@ def rewritten(document: Document, found: Clause, new: str) -> Change | None:
     new = " ".join(new.split())
     if new.lower() == " ".join(found.words.split()):
         return None
-    return Change(found.start, found.end, written(document, found.start, new))
+    return Change(found.start, found.end, fitted(document, found.start, new))
 
 
 def any_of(words: list[str]) -> str:
@@ -114,4 +106,5 @@ def neighbours(analysis: Analysis, index: int) -> bool:
     """Whether the next sentence follows in the same run of prose."""
     one, other = analysis.sentence(index), analysis.sentence(index + 1)
     gap = analysis.document.text[one.end : other.start]
-    return one.section == other.section and not other.item and one.heading == other.heading and gap.strip(" ") == ""
+    same = one.section == other.section and one.heading == other.heading and not other.item
+    return same and gap.strip() == "" and gap.count("\n") <= 1

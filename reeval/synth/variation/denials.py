@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
-from reeval.synth.edit import Change, Variation
+from reeval.synth.edit import Change, Variation, fitted
 from reeval.synth.mentions import ABSENT, PRESENT, Mention
-from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, running, table, upper_first, written
+from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, running, table, upper_first
 
 _PARTS = re.compile(r"(?:\s*,?\s+(?:and/or|or|nor|and)\s+|\s*,\s*)(?:no\s+(?:(?:evidence|findings) of\s+)?)?")
 _HOLDS = re.compile(r"\b(?:with|but|to suggest|however|than|change|which|that|is|are|has|of the|longer|for)\b")
@@ -155,5 +155,5 @@ def variations(analysis: Analysis, denials: dict[int, Denial], rng: random.Rando
         if set(table("denials")["shared"]) & set(items[0].split()[:-1]):
             continue
         new = rng.choice(table("denials")["any"][:8]).format(x=joined(items, "or", rng.random() < 0.6), **verbs)
-        new = written(document, denial.clause.start, new)
+        new = fitted(document, denial.clause.start, new)
         yield Variation("merge", (Change(denial.clause.start, after.clause.end, new),))

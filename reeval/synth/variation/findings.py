@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
-from reeval.synth.edit import Change, Variation
+from reeval.synth.edit import Change, Variation, fitted
 from reeval.synth.mentions import PRESENT, Mention, Slot
-from reeval.synth.variation.clauses import Clause, article, joined, rewritten, table, upper_first, written
+from reeval.synth.variation.clauses import Clause, article, joined, rewritten, table, upper_first
 from reeval.synth.variation.nouns import Phrase, noun, phrase, whole
 
 # After these a phrase may end in other words than before without being read on.
@@ -109,7 +109,7 @@ def variations(analysis: Analysis, found: list[Clause], rng: random.Random) -> I
             if before and article(new).split()[0] != before[1]:
                 continue
             if new.lower() != " ".join(old.lower().split()):
-                yield Variation("attribute", (Change(mention.low, mention.high, written(document, mention.low, new)),))
+                yield Variation("attribute", (Change(mention.low, mention.high, fitted(document, mention.low, new)),))
 
 
 def _recast(
@@ -156,7 +156,7 @@ def _several(analysis: Analysis, clause: Clause, present: list[Mention], rng: ra
     ):
         return
     said = [_framed(part, False, rng) for part in parts if part]
-    new = written(document, clause.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    new = fitted(document, clause.start, ". ".join([said[0], *map(upper_first, said[1:])]))
     yield Variation("split", (Change(clause.start, clause.end, new),))
     if " with " not in gaps and "," not in "".join(whole(*noun(part, rng)) for part in parts if part):
         nouns = [whole(*noun(part, rng)) for part in parts if part]

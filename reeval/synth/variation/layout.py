@@ -26,7 +26,7 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
         others = _NAMES.get(old.lower(), ["impression"])
         names = [form for name in others for form in (name.upper(), name.capitalize())]
         names = [name for name in names if name != old and not (document.capitals and not name.isupper())]
-        if names and rng.random() < 0.5:
+        if names and rng.random() < 0.7:
             yield Variation("heading", (Change(match.start(1), match.end(1), rng.choice(names)),))
     sections: dict[str, list[int]] = {}
     for index, sentence in enumerate(document.sentences):
@@ -35,7 +35,7 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
         if section == "other" or indices[-1] - indices[0] != len(indices) - 1:
             continue
         changes = _listed(analysis, indices, rng) or _prose(analysis, indices)
-        if changes and rng.random() < 0.5:
+        if changes and rng.random() < 0.7:
             yield Variation("layout", changes)
 
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
-from reeval.synth.edit import Change, Variation
-from reeval.synth.variation.clauses import Clause, any_of, joined, neighbours, rewritten, table, upper_first, written
+from reeval.synth.edit import Change, Variation, fitted
+from reeval.synth.variation.clauses import Clause, any_of, joined, neighbours, rewritten, table, upper_first
 
 _ADVERB = r"(?:(?:otherwise|grossly|essentially|mildly|again|also|all|both|well-expanded and|well expanded and)\s+)*"
 
@@ -148,6 +148,8 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
     kind = rng.random()
     of = names if names.startswith(("both ", "right and left", "left and right")) else f"the {names}"
     word = rng.choice(predicate["words"])
+    if tail.startswith((" for ", " of ")) and statement.predicate == "normal" and "age" not in tail:
+        word = "within normal limits"
     if statement.predicate == "upper" and any(key not in ("heart", "heart_size") for key in keys):
         word = "at the upper limits of normal"
     if (
@@ -181,7 +183,7 @@ def variations(analysis: Analysis, statements: dict[int, Statement], rng: random
         if count > 1 and not statement.tail:
             cut = rng.randrange(1, count)
             one, other = _said(statement, range(cut), rng), _said(statement, range(cut, count), rng)
-            new = written(document, statement.clause.start, f"{one}. {upper_first(other)}")
+            new = fitted(document, statement.clause.start, f"{one}. {upper_first(other)}")
             yield Variation("split", (Change(statement.clause.start, statement.clause.end, new),))
     for index, statement in statements.items():
         after = statements.get(index + 1)
@@ -195,7 +197,7 @@ def variations(analysis: Analysis, statements: dict[int, Statement], rng: random
             statement.clause, statement.subjects + after.subjects, statement.before + after.before,
             statement.predicate, statement.adverb, statement.tail,
         )  # fmt: skip
-        new = written(document, statement.clause.start, _said(both, range(len(both.subjects)), rng))
+        new = fitted(document, statement.clause.start, _said(both, range(len(both.subjects)), rng))
         yield Variation("merge", (Change(statement.clause.start, after.clause.end, new),))
 
 
@@ -218,5 +220,5 @@ def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Va
     if len(each) < 2:
         return
     said = [_said(Statement(found, *part), range(len(part[0])), rng) for part in each]
-    new = written(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    new = fitted(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
     yield Variation("split", (Change(found.start, found.end, new),))

@@ -54,6 +54,12 @@ def phrase(analysis: Analysis, mention: Mention, trailing: str = "") -> Phrase |
         return None
     if any(slot.name in ("certainty",) or (slot.name, slot.value) == ("change", "resolved") for slot in mention.slots):
         return None
+    if re.search(
+        r"\b(?:approximately|approximate|about|roughly|nearly|up to)\s+$", document.lower[: mention.low][-16:]
+    ):
+        return None  # the word belongs to the size and would be left behind
+    if "-\n" in document.text[mention.low : mention.high]:
+        return None  # a word cut in two
     names = [slot.name for slot in mention.slots]
     if any(names.count(name) > 1 for name in ("side", "change", "size", "degree", "age")):
         return None

@@ -38,12 +38,12 @@ def orders(analysis: Analysis, rng: random.Random) -> Iterator[tuple[tuple[int, 
         leans = _LEANS.search(words) is not None
         free = not (
             leans or sentence.item or sentence.heading or sentence.section == "other" or _OPENS.search(words)
-            or "\n" in words or not words.endswith(".") or words.endswith("..")
+            or not words.endswith(".") or words.endswith("..")
         )  # fmt: skip
         previous = document.sentences[index - 1] if index else None
         if previous is not None:
             gap = document.text[previous.end : sentence.start]
-            if previous.section != sentence.section or gap.strip(" ") or not gap:
+            if previous.section != sentence.section or gap.strip() or not gap or gap.count("\n") > 1:
                 runs.append([])
         if leans and runs[-1]:
             runs[-1].pop()  # what it leans on stays before it

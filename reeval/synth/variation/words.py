@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import PLACEHOLDER
-from reeval.synth.edit import Change, Variation
-from reeval.synth.variation.clauses import table, written
+from reeval.synth.edit import Change, Variation, fitted
+from reeval.synth.variation.clauses import table
 
 _SIZE = re.compile(r"(?<![\d.x])(\d{1,3}(?:\.\d)?)((?: ?(?:x|by) ?)\d{1,3}(?:\.\d)?)?( ?-?)(mm|cm)\b(?!\s*(?:x|by)\b)")
 # "Right" is a side only before a finding or device; elsewhere it is part of a name ("right atrium").
@@ -44,26 +44,27 @@ def _groups() -> tuple[re.Pattern[str], dict[str, _Group]]:
 def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
     """One word or phrase of a sentence exchanged for another that means the same."""
     document = analysis.document
+    lower = document.lower.replace("\n", " ")
     pattern, by_form = _groups()
     for sentence in document.sentences:
         if sentence.section == "other":
             continue
-        for match in pattern.finditer(document.lower, sentence.start, sentence.end):
+        for match in pattern.finditer(lower, sentence.start, sentence.end):
             forms, kind, before, after = by_form[match[0]]
             if PLACEHOLDER.search(
                 document.text, max(sentence.start, match.start() - 12), min(sentence.end, match.end() + 12)
             ):
                 continue
-            if before and before.search(document.lower, sentence.start, match.start()):
+            if before and before.search(lower, sentence.start, match.start()):
                 continue
-            if after and after.match(document.lower, match.end(), sentence.end):
+            if after and after.match(lower, match.end(), sentence.end):
                 continue
             new = rng.choice([form for form in forms if form.lower() != match[0]])
-            if _article(document.lower, match.start(), match[0], new):
+            if _article(lower, match.start(), match[0], new):
                 continue
-            new = written(document, match.start(), new)
+            new = fitted(document, match.start(), new)
             yield Variation(kind, (Change(match.start(), match.end(), new),))
-        yield from _sizes(analysis, sentence.start, sentence.end)
+        yield from _sizes(analysis, lower, sentence.start, sentence.end)
 
 
 def _article(lower: str, start: int, old: str, new: str) -> bool:
@@ -73,9 +74,9 @@ def _article(lower: str, start: int, old: str, new: str) -> bool:
     )
 
 
-def _sizes(analysis: Analysis, start: int, end: int) -> Iterator[Variation]:
+def _sizes(analysis: Analysis, lower: str, start: int, end: int) -> Iterator[Variation]:
     document = analysis.document
-    for match in _SIZE.finditer(document.lower, start, end):
+    for match in _SIZE.finditer(lower, start, end):
         first, second, gap, unit = match.groups()
         factor, other = (Decimal(10), "mm") if unit == "cm" else (Decimal("0.1"), "cm")
         parts = [first, *([re.sub(r"[^\d.]", "", second)] if second else [])]
