@@ -31,8 +31,8 @@ class Mixture:
 
     significant: share of the significant pairs.
     significant_errors: relative shares of 1, 2, 3 significant errors in a significant pair.
-    insignificant_errors: relative shares of 0, 1, 2, 3 insignificant errors in any pair: what is harmless is as frequent
-        beside a significant error as without one. No pair has more than four errors.
+    beside: relative shares of 0, 1, 2 insignificant errors beside them. No pair has more than four errors.
+    insignificant_errors: relative shares of 0, 1, 2, 3 errors in an insignificant pair.
     unvaried: share of the pairs with errors that have no harmless variation beside them.
     identical: share of the insignificant pairs that repeat the reference.
     drafts: how many candidates of each label are drawn for one that is kept.
@@ -40,7 +40,8 @@ class Mixture:
 
     significant: float = 0.5
     significant_errors: tuple[float, ...] = (0.5, 0.35, 0.15)
-    insignificant_errors: tuple[float, ...] = (0.45, 0.4, 0.12, 0.03)
+    beside: tuple[float, ...] = (0.6, 0.32, 0.08)
+    insignificant_errors: tuple[float, ...] = (0.15, 0.5, 0.29, 0.06)
     unvaried: float = 0.12
     identical: float = 0.03
     drafts: int = 4
@@ -196,9 +197,10 @@ def _edit(
 def _severities(significant: bool, rng: random.Random, mixture: Mixture) -> list[str] | None:
     if not significant and rng.random() < mixture.identical:
         return None
-    harmless = ["insignificant"] * _draw(rng, mixture.insignificant_errors)
-    grave = ["significant"] * (1 + _draw(rng, mixture.significant_errors)) if significant else []
-    return (grave + harmless)[:_MOST_ERRORS]
+    if not significant:
+        return ["insignificant"] * _draw(rng, mixture.insignificant_errors)
+    grave = 1 + _draw(rng, mixture.significant_errors)
+    return (["significant"] * grave + ["insignificant"] * _draw(rng, mixture.beside))[:_MOST_ERRORS]
 
 
 def _draw(rng: random.Random, shares: Sequence[float]) -> int:

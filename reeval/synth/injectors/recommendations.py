@@ -140,10 +140,10 @@ def _added(analysis: Analysis, rng: random.Random, *, advised: bool) -> Iterator
     last = members[-1]
     end = analysis.sentence(last).end
     texts = _table()["added"]
-    for text in rng.sample(texts["generic"], 2):
+    for text in rng.sample(texts["generic"], 5):
         yield Edit(f"{_RULE}fabrication.generic", added(analysis, last, text), (end, end), _TOPICS)
     if _nothing_to_act_on(analysis):
-        for text in rng.sample(texts["unsupported"], 2):
+        for text in rng.sample(texts["unsupported"], rng.choice((0, 3))):
             yield Edit(f"{_RULE}fabrication.unsupported", added(analysis, last, text), (end, end), _TOPICS)
 
 

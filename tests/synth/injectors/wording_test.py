@@ -57,9 +57,7 @@ def test_a_slip_that_could_mislead_is_not_made(word):
 
 def test_a_misleading_term_in_one_place():
     found = candidates(TEXT, "inaccuracy.misleading")
-    assert {(e.reference_span, e.candidate_span) for e in found.values()} == {
-        ("unremarkable", "remarkable")
-    }  # the lungs are hyperinflated in two places
+    assert not found  # the lungs are hyperinflated in two places
     found = candidates(TEXT.replace("The lungs are hyperinflated. ", ""), "inaccuracy.misleading")
     assert ("Hyperinflated", "Hypoinflated") in {(e.reference_span, e.candidate_span) for e in found.values()}
     assert all(e.severity == "significant" for e in found.values())
