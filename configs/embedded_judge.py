@@ -37,13 +37,13 @@ def get_config() -> ConfigDict:
                 "seed": 0,
                 # Short reports first: (until this share of the run, least and most sentences of a report).
                 "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 4)),
-                "scrambled": 0.5,
+                "scrambled": 0.4,
+                # What is harmless comes after what is not: (until this share, share of pairs with variation).
+                "varied": ((0.3, 0.0), (0.6, 0.5), (1.0, 0.85)),
                 # The boundary comes late, and under a prior that flags everything.
                 "true_severities": ((0.6, 0.0), (1.0, 0.3)),
                 "two_pass_share": 0.3,
-                # One pair in 7 is identical; 1, 2 or 3 edits in the others.
-                "identical": 0.3,
-                "edit_counts": (0.42, 0.35, 0.23),
+                "identical": 0.1,
             },
             "train": {
                 "steps": 2_667,

@@ -29,7 +29,7 @@ def written(split: str, seed: int, sentences: tuple[int, int], mixture: Mixture)
     balance, dropped = Balance(), Counter[str]()
     for report in generator.reports(split, _MANY, seed, sentences=sentences):
         rng = random.Random(report.reference_id)
-        made_of = compose.material(report.text, rng)
+        made_of = compose.material(report.text.strip(), rng)
         for number in range(1, PER_REPORT + 1):
             pair_id = f"{report.reference_id}-{number}"
             chance = compose.chance_of_significance(balance, mixture)
