@@ -34,7 +34,7 @@ class Normal:
 
 @functools.cache
 def _patterns() -> tuple[tuple[str, frozenset[str], bool, re.Pattern[str]], ...]:
-    data = tomllib.loads(resources.files("reeval.synth").joinpath("normal.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads(resources.files(__package__).joinpath("normal.toml").read_text(encoding="utf-8"))
     return tuple(
         (
             entry["name"],

@@ -42,7 +42,7 @@ class Word:
 
 
 def _data() -> dict[str, Any]:
-    return tomllib.loads(resources.files("reeval.synth").joinpath("terms.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files(__package__).joinpath("terms.toml").read_text(encoding="utf-8"))
 
 
 @functools.cache

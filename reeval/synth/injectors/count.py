@@ -12,7 +12,8 @@ from typing import Any
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import agreement
+from reeval.synth.injectors.agreement import plural as as_plural
+from reeval.synth.injectors.agreement import singular as as_singular
 from reeval.synth.injectors.rewording import inserted, removed, swapped
 from reeval.synth.injectors.things import ACT, BENIGN, Thing, made, opening, said, span_of, things
 from reeval.synth.mentions import PRESENT, Mention, Slot
@@ -184,7 +185,7 @@ def _each(analysis: Analysis, mentions: tuple[Mention, ...], to_singular: bool) 
     for mention in mentions:
         if mention.plural != to_singular:
             return None
-        found = agreement.singular(analysis, mention, "") if to_singular else agreement.plural(analysis, mention)
+        found = as_singular(analysis, mention, "") if to_singular else as_plural(analysis, mention)
         if found is None:
             return None
         changes += found

@@ -9,11 +9,11 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.answers import CLEAR, answer_to, may_lead, put_before
 from reeval.synth.injectors.listings import Listing, denials
 from reeval.synth.injectors.passages import added, all_dropped, exchanged, joined, leaned_on, sections, terse
 from reeval.synth.injectors.spaces import anchor_of, unruled, words_of
+from reeval.synth.injectors.weights import denied, findings_table, relatives, standing
 from reeval.synth.terms import Finding
 
 _RULE = "finding.fabrication."
@@ -23,7 +23,7 @@ _MOST = {"urgent": 6, "actionable": 9, "benign": 6}
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     lists = denials(analysis)
-    table = weights.table()
+    table = findings_table()
     brief = terse(analysis)
     given = dict.fromkeys(_MOST, 0)
     entries = rng.sample(table["added"], len(table["added"]))
@@ -53,7 +53,7 @@ def _added(
     finding = terms.findings()[entry["finding"]]
     concept = finding.concept
     groups = sections(analysis)
-    if weights.relatives(concept) & weights.standing(analysis) or not groups:
+    if relatives(concept) & standing(analysis) or not groups:
         return None
     side = rng.choice(("left", "right"))
     fragment, full = (
@@ -107,8 +107,8 @@ def _unsaid(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> tupl
     one of them can't be taken away."""
     whole: set[int] = set()
     changes: list[Change] = []
-    related = weights.relatives(concept)
-    for index in {m.sentence for c, group in weights.denied(analysis).items() for m in group if c == concept}:
+    related = relatives(concept)
+    for index in {m.sentence for c, group in denied(analysis).items() for m in group if c == concept}:
         listing = lists.get(index)
         if listing is None:
             return None

@@ -8,10 +8,10 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.listings import Listing, denials
 from reeval.synth.injectors.passages import added, terse
 from reeval.synth.injectors.spaces import SPACES, anchor_of, words_of
+from reeval.synth.injectors.weights import findings_table, relatives, standing
 
 _RULE = "finding.fabrication.normal"
 # How many a report gives.
@@ -21,7 +21,7 @@ _MOST = 3
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     lists = denials(analysis)
     brief = terse(analysis)
-    entries = weights.table()["normal"]
+    entries = findings_table()["normal"]
     given = 0
     for entry in rng.sample(entries, len(entries)):
         edit = _normal(analysis, entry, lists, rng, brief=brief) if given < _MOST else None
@@ -34,7 +34,7 @@ def _normal(
     analysis: Analysis, entry: Mapping[str, Any], lists: dict[int, Listing], rng: random.Random, *, brief: bool
 ) -> Edit | None:
     finding = terms.findings()[entry["finding"]]
-    if weights.relatives(finding.concept) & weights.standing(analysis) or finding.concept in analysis.concepts:
+    if relatives(finding.concept) & standing(analysis) or finding.concept in analysis.concepts:
         return None
     # A report about something in the same space may well mean this too.
     if any(i.mentions[0].finding.space == finding.space for i in analysis.instances):

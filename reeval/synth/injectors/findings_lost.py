@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import PLACEHOLDER
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.listings import Listing, assertions, denials
 from reeval.synth.injectors.passages import (
     all_dropped,
@@ -21,6 +20,7 @@ from reeval.synth.injectors.passages import (
     refers_to_others,
     sections,
 )
+from reeval.synth.injectors.weights import HARMLESS, denied, findings_table, relatives, standing, weight_of
 from reeval.synth.mentions import ABSENT, PRESENT, UNCLEAR, Mention, follow_ups
 
 _RULE = "finding.omission."
@@ -45,7 +45,7 @@ _NOT_NORMAL = re.compile(
 
 @functools.cache
 def _spoken() -> Mapping[str, re.Pattern[str]]:
-    return {concept: re.compile(pattern) for concept, pattern in weights.table()["spoken"].items()}
+    return {concept: re.compile(pattern) for concept, pattern in findings_table()["spoken"].items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class _Unit:
     @property
     def first(self) -> Mention:
         """The first mention that has its weight."""
-        return next((m for m in self.mentions if weights.of_mention(m) == self.weight), self.mentions[0])
+        return next((m for m in self.mentions if weight_of(m) == self.weight), self.mentions[0])
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
@@ -97,12 +97,12 @@ def _findings(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
 
 def _unit(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> _Unit | None:
     """All that has to go with a concept; None where that is too much, or unclear, or of no known weight."""
-    absent = weights.denied(analysis)
+    absent = denied(analysis)
     concepts = {concept}
     listed: dict[int, Listing] = {}
     while True:
         mentions = [m for m in analysis.mentions if m.polarity != ABSENT and m.finding.concept in concepts]
-        more = {c for known in concepts for c in weights.relatives(known)} & weights.standing(analysis)
+        more = {c for known in concepts for c in relatives(known)} & standing(analysis)
         listed = {}
         for index in {m.sentence for m in mentions}:
             others = {m.finding.concept for m in analysis.by_sentence[index]} - concepts - more
@@ -135,21 +135,21 @@ def _unit(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> _Unit 
 
 
 def _weight(analysis: Analysis, mentions: list[Mention]) -> str:
-    found = {weights.of_mention(m) for m in mentions}
-    graded = {m.finding.concept for m in mentions if weights.of_mention(m) != "open"}
-    loose = {m.finding.concept for m in mentions if weights.of_mention(m) == "open"}
+    found = {weight_of(m) for m in mentions}
+    graded = {m.finding.concept for m in mentions if weight_of(m) != "open"}
+    loose = {m.finding.concept for m in mentions if weight_of(m) == "open"}
     if not loose - graded:
         found -= {"open"}  # the degree is given once and left out elsewhere
     if found == {"benign"}:
         return "benign"
-    urgent = [m for m in mentions if weights.of_mention(m) == "urgent"]
-    actionable = [m for m in mentions if weights.of_mention(m) == "actionable"]
+    urgent = [m for m in mentions if weight_of(m) == "urgent"]
+    actionable = [m for m in mentions if weight_of(m) == "actionable"]
     if not urgent and not actionable:
         return "open"
     places = {m.sentence for m in (*urgent, *actionable)}
-    if any(weights.of_mention(m) == "benign" and (m.sentence in places or m.reading or not m.clean) for m in mentions):
+    if any(weight_of(m) == "benign" and (m.sentence in places or m.reading or not m.clean) for m in mentions):
         return "open"  # what looks like more is, or may be, read as something harmless
-    if any(weights.HARMLESS.search(_words(analysis, m.sentence)) for m in (*urgent, *actionable)):
+    if any(HARMLESS.search(_words(analysis, m.sentence)) for m in (*urgent, *actionable)):
         return "open"
     return "urgent" if urgent and all(m.polarity == PRESENT for m in urgent) else "actionable" if actionable else "open"
 
@@ -202,7 +202,7 @@ def _lost(
             # An impression that would be left empty says that there is nothing, if that is so.
             if section != "impression" or not _nothing_else(analysis, unit) or analysis.sentence(members[0]).item:
                 return None
-            changes += exchanged(analysis, members[0], rng.choice(weights.table()["nothing"]["texts"]))
+            changes += exchanged(analysis, members[0], rng.choice(findings_table()["nothing"]["texts"]))
             written.update(members)
             for before, index in itertools.pairwise(members):
                 changes.append(Change(analysis.sentence(before).end, analysis.sentence(index).end, ""))
@@ -224,7 +224,7 @@ def _nothing_else(analysis: Analysis, unit: _Unit) -> bool:
     """Whether a report without these findings has nothing of note."""
     return all(
         i.concept in unit.concepts
-        or all(weights.of_mention(m) == "benign" for m in i.mentions)
+        or all(weight_of(m) == "benign" for m in i.mentions)
         or (i.mentions[0].finding.device and i.safe)
         for i in analysis.instances
     ) and all(analysis.clean(index) for index in range(len(analysis.document.sentences)) if index not in unit.whole)
@@ -234,10 +234,10 @@ def _denied(
     analysis: Analysis, unit: _Unit, later: frozenset[int] | set[int], rng: random.Random
 ) -> tuple[tuple[Change, ...], tuple[int, int]] | None:
     """The changes that say a finding is not there: its first statement gives way to a denial, others go or follow."""
-    table = weights.table()["denied"]
-    told = [m.finding.concept for m in unit.mentions if weights.of_mention(m) == unit.weight]
+    table = findings_table()["denied"]
+    told = [m.finding.concept for m in unit.mentions if weight_of(m) == unit.weight]
     texts = next((table[c] for c in told if c in table), None)
-    if not texts or not all(unit.concepts <= weights.relatives(c) for c in told):
+    if not texts or not all(unit.concepts <= relatives(c) for c in told):
         return None
     if unit.whole - {m.sentence for m in unit.mentions if m.finding.concept in told}:
         return None  # a sentence about something else would go unanswered
@@ -265,13 +265,13 @@ def _normals(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     """Normal statements and denials that go without being missed."""
     found: list[Edit] = []
     document = analysis.document
-    absent = weights.denied(analysis)
-    present = weights.standing(analysis)
+    absent = denied(analysis)
+    present = standing(analysis)
     lists = denials(analysis)
     rule = _RULE + "normal"
     for index, listing in lists.items():
         concepts = [item.finding.concept for item in listing.items]
-        once = [len(absent[c]) == 1 and not weights.relatives(c) & present for c in concepts]
+        once = [len(absent[c]) == 1 and not relatives(c) & present for c in concepts]
         for number, item in enumerate(listing.items):
             blurred = number == 0 and item.value("degree")  # "no large effusion or pneumothorax"
             changes = listing.without(document, number) if once[number] and not blurred else None

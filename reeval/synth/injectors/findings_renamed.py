@@ -9,11 +9,11 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.answers import answer_to
 from reeval.synth.injectors.listings import denials
 from reeval.synth.injectors.passages import all_dropped, joined, leaned_on, sections
 from reeval.synth.injectors.spaces import contradicts, unruled, words_of
+from reeval.synth.injectors.weights import findings_table, relatives, standing, weight_of_instance
 from reeval.synth.mentions import PRESENT, Mention
 from reeval.synth.terms import Finding
 
@@ -38,7 +38,7 @@ _MASS = {
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
-    table = weights.table()["renamed"]
+    table = findings_table()["renamed"]
     for instance in analysis.instances:
         names = {mention.finding.name for mention in instance.mentions}
         if len(names) != 1 or not _suitable(analysis, instance):
@@ -74,7 +74,7 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
         # Nothing that was true of the old name is untrue of this one, unless a statement speaks of the whole.
         whole = new is None and any("whole study" in n.names for n in analysis.normals)
         return None if whole else Edit(rule, changes, (first.start, first.end), topics)
-    if new.weight == "benign" and weights.of_instance(instance) == "benign":
+    if new.weight == "benign" and weight_of_instance(instance) == "benign":
         return None  # neither calls for action
     if new.weight == "benign":
         return Edit(rule, changes, (first.start, first.end), topics)
@@ -133,7 +133,7 @@ def _suitable(analysis: Analysis, instance: Instance) -> bool:
     """Whether all mentions are nouns that stand for the finding alone."""
     if not instance.safe or instance.denied or instance.follow_ups:
         return False
-    if weights.relatives(instance.concept) & weights.standing(analysis, [instance]):
+    if relatives(instance.concept) & standing(analysis, [instance]):
         return False
     if instance.concept == "heart_size" and any(
         i not in instance.sentences

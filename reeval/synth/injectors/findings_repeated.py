@@ -11,9 +11,9 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Edit
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.passages import added, terse
 from reeval.synth.injectors.spaces import anchor_of, words_of
+from reeval.synth.injectors.weights import relatives, standing
 from reeval.synth.mentions import ABSENT, UNCLEAR
 from reeval.synth.terms import Finding
 
@@ -24,7 +24,7 @@ _MOST = 8
 
 @functools.cache
 def _data() -> Mapping[str, Any]:
-    text = resources.files("reeval.synth.injectors").joinpath("repeated.toml").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("repeated.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
@@ -47,8 +47,8 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
 
 def _denied(analysis: Analysis, finding: Finding) -> bool:
     """Whether the report rules the finding out altogether: by name, or by calling its part of the body normal."""
-    related = weights.relatives(finding.concept)
-    if related & weights.standing(analysis):
+    related = relatives(finding.concept)
+    if related & standing(analysis):
         return False
     same_space = [m for m in analysis.mentions if m.finding.space == finding.space]
     if any(m.polarity != ABSENT for m in same_space if m.finding.weight != "benign" or m.polarity == UNCLEAR):

@@ -12,7 +12,8 @@ from typing import Any
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, Edit
-from reeval.synth.injectors import agreement
+from reeval.synth.injectors.agreement import plural as as_plural
+from reeval.synth.injectors.agreement import singular as as_singular
 from reeval.synth.injectors.rewording import appended, inserted, removed, swapped
 from reeval.synth.injectors.things import ACT, BENIGN, Thing, claimed, compared, made, said, span_of, things
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
@@ -97,7 +98,7 @@ def _one_of_both(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterat
             return
         changes += swapped(document, slot.start, slot.end, new.format(side=side))
         if mention.plural and mention.finding.concept in _data()["paired"]:
-            number = agreement.singular(analysis, mention, "a")
+            number = as_singular(analysis, mention, "a")
             if number is None:
                 return
             changes += number
@@ -116,7 +117,7 @@ def _both(analysis: Analysis, thing: Thing, rule: str) -> Iterator[Edit]:
     changes: list[Change] = []
     for mention, slot in _unique(thing):
         if slot.start > mention.start or not (mention.finding.mass or mention.plural):
-            number = agreement.plural(analysis, mention) if slot.start < mention.start else None
+            number = as_plural(analysis, mention) if slot.start < mention.start else None
             if number is None:
                 return
             changes += number

@@ -10,9 +10,9 @@ from typing import Any
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit, replaced
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections
 from reeval.synth.injectors.spaces import words_of
+from reeval.synth.injectors.weights import weight_of
 from reeval.synth.mentions import ABSENT, PRESENT
 
 _RULE = "recommendation."
@@ -150,6 +150,6 @@ def _added(analysis: Analysis, rng: random.Random, *, advised: bool) -> Iterator
 def _nothing_to_act_on(analysis: Analysis) -> bool:
     """Whether the report calls the study free of acute disease and names only what calls for nothing."""
     return any("whole study" in normal.names for normal in analysis.normals) and all(
-        mention.polarity == ABSENT or (mention.polarity == PRESENT and weights.of_mention(mention) == "benign")
+        mention.polarity == ABSENT or (mention.polarity == PRESENT and weight_of(mention) == "benign")
         for mention in analysis.mentions
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
-from reeval.synth import terms
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.mentions import ABSENT, Mention
 
@@ -24,12 +23,12 @@ HARMLESS = re.compile(
 
 
 @functools.cache
-def table() -> Mapping[str, Any]:
+def findings_table() -> Mapping[str, Any]:
     """The data of `findings.toml`."""
     return tomllib.loads(resources.files(__package__).joinpath("findings.toml").read_text(encoding="utf-8"))
 
 
-def of_mention(mention: Mention) -> str:
+def weight_of(mention: Mention) -> str:
     """ "urgent", "actionable", "benign" or "open" of one mention by its words."""
     weight = mention.finding.weight
     if weight == "degree":
@@ -40,9 +39,9 @@ def of_mention(mention: Mention) -> str:
     return weight
 
 
-def of_instance(instance: Instance) -> str:
+def weight_of_instance(instance: Instance) -> str:
     """The weight that all its mentions agree on; "open" where the rules do not say, or where they differ."""
-    found = {of_mention(mention) for mention in instance.mentions}
+    found = {weight_of(mention) for mention in instance.mentions}
     if instance.mentions[0].finding.weight == "degree":
         found -= {"open"}  # one mention gives the degree, another not
     if len(found) != 1:
@@ -56,12 +55,8 @@ def of_instance(instance: Instance) -> str:
 @functools.cache
 def relatives(concept: str) -> frozenset[str]:
     """Concepts that could mean the same thing as this one, itself among them."""
-    groups = [set(entry["concepts"]) for entry in table()["related"]]
+    groups = [set(entry["concepts"]) for entry in findings_table()["related"]]
     return frozenset({concept}.union(*(group for group in groups if concept in group)))
-
-
-def concept_of(finding: str) -> str:
-    return terms.findings()[finding].concept
 
 
 def standing(analysis: Analysis, without: Iterable[Instance] = ()) -> frozenset[str]:

@@ -11,11 +11,11 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, fitted
-from reeval.synth.injectors import weights
 from reeval.synth.injectors.listings import denials
 from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections, terse
 from reeval.synth.injectors.spaces import words_of
 from reeval.synth.injectors.typos import word_with_slip
+from reeval.synth.injectors.weights import HARMLESS, denied, relatives, standing, weight_of_instance
 from reeval.synth.mentions import PRESENT, follow_ups
 
 _WORD = re.compile(r"[A-Za-z]{7,}")
@@ -118,11 +118,11 @@ def _broken_off(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             len(instance.mentions) > 1
             or mention.polarity != PRESENT
             or not analysis.clean(index)
-            or weights.HARMLESS.search(words_of(analysis, index))
-            or weights.of_instance(instance) not in ("urgent", "actionable")
+            or HARMLESS.search(words_of(analysis, index))
+            or weight_of_instance(instance) not in ("urgent", "actionable")
             or follow_ups(document, index)
             or len(analysis.by_sentence[index]) > 1
-            or weights.relatives(instance.concept) & weights.standing(analysis, [instance])
+            or relatives(instance.concept) & standing(analysis, [instance])
         ):
             continue
         before = document.text[sentence.start : mention.start].rstrip()
@@ -238,7 +238,7 @@ def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     members = groups.get("findings") or groups.get("") or groups.get("impression")
     if not members:
         return
-    absent, brief = weights.denied(analysis), terse(analysis)
+    absent, brief = denied(analysis), terse(analysis)
     # "No large effusion" leaves room for another.
     absent = {concept: group for concept, group in absent.items() if any(not m.value("degree") for m in group)}
     found = []
@@ -247,7 +247,7 @@ def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         instances = [i for i in analysis.instances if i.concept == concept]
         if concept in absent and not instances:
             texts = entry["present"]
-        elif concept not in weights.denied(analysis) and instances and all(_definite(i) for i in instances):
+        elif concept not in denied(analysis) and instances and all(_definite(i) for i in instances):
             texts = entry["absent"]
         else:
             continue
@@ -262,6 +262,6 @@ def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
 
 
 def _definite(instance: Instance) -> bool:
-    return weights.of_instance(instance) in ("urgent", "actionable") and all(
+    return weight_of_instance(instance) in ("urgent", "actionable") and all(
         mention.polarity == PRESENT and mention.clean for mention in instance.mentions
     )

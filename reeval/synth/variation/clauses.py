@@ -36,7 +36,7 @@ class Clause:
 @functools.cache
 def table(name: str) -> dict[str, Any]:
     """A TOML file of this package, read once."""
-    return tomllib.loads(resources.files("reeval.synth.variation").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def clause(document: Document, index: int) -> Clause:

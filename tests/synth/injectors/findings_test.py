@@ -8,8 +8,9 @@ import pytest
 from reeval.synth import terms
 from reeval.synth.analysis import analyse
 from reeval.synth.candidate import assemble
-from reeval.synth.injectors import findings, findings_added, findings_lost, findings_renamed, weights
+from reeval.synth.injectors import findings, findings_added, findings_lost, findings_renamed
 from reeval.synth.injectors.listings import assertions, denials
+from reeval.synth.injectors.weights import findings_table, weight_of
 
 REPORTS = [
     "FINDINGS: The heart is normal in size. There is a moderate left pleural effusion. No pneumothorax, nodule, or"
@@ -55,7 +56,7 @@ def test_every_edit_leaves_a_whole_report_and_spans_that_stand(text):
 
 
 def test_every_table_speaks_of_known_findings():
-    table = weights.table()
+    table = findings_table()
     for name in table["renamed"]:
         assert name in terms.findings()
     concepts = {finding.concept for finding in terms.findings().values()}
@@ -66,7 +67,7 @@ def test_every_table_speaks_of_known_findings():
             told = analyse(text.format(side="left", Side="Left")).mentions
             assert any(m.finding.concept == finding.concept and m.polarity == "present" for m in told), text
             if finding.weight == "degree":
-                assert {weights.of_mention(m) for m in told} == {entry["rule"]}, text
+                assert {weight_of(m) for m in told} == {entry["rule"]}, text
     for entry in table["normal"]:
         assert entry["finding"] in terms.findings()
 
