@@ -70,6 +70,8 @@ class Material:
 def material(text: str, rng: random.Random) -> Material:
     """Read a reference and find what could be done to it."""
     analysis = analyse(text)
+    if not analysis.mentions and not analysis.normals:
+        return Material(analysis, (), (), ())  # nothing in it is known: it may be no chest X-ray report at all
     return Material(
         analysis,
         tuple(edit for injector in INJECTORS for edit in injector(analysis, rng)),

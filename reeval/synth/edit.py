@@ -94,6 +94,8 @@ def dropped_words(document: Document, start: int, end: int) -> Change:
     text = document.text
     while end < len(text) and text[end] in " \t":
         end += 1
+    if text[end : end + 1] == "\n" and start and text[start - 1] in " \t":
+        end += 1  # a line that was broken here goes on
     first = any(sentence.start == start for sentence in document.sentences)
     if first and end < len(text) and text[start].isupper() and text[end].islower():
         return Change(start, end + 1, text[end].upper())

@@ -112,7 +112,8 @@ def _make(options: Options, file: BinaryIO) -> dict[str, Any]:
                     break
                 if report.row < done.row:
                     continue
-                share = (index + 1) * wanted // rows - index * wanted // rows
+                # Rounded up: some rows may hold no report, and the last ones must not be needed.
+                share = -(-(index + 1) * wanted // rows) - -(-index * wanted // rows)
                 for pair in _of_report(options, report, round_number, share, done, balance, dropped):
                     file.write(json.dumps(pairs.to_json(pair), ensure_ascii=False).encode() + b"\n")
                     done.made += 1
@@ -180,7 +181,6 @@ def _resume(options: Options, file: BinaryIO, balance: Balance) -> _Position:
         done.row, done.number = pair.metadata["row"], pair.metadata.get("number", 0)
     if options.levels and rows and rows[-1].metadata["level"] < rows[-1].metadata["levels"]:
         done.made -= len(rows)
-        done.row -= 1
         at, rows = chain, []
     for earlier in rows:
         balance.add(earlier)
