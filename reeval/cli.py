@@ -209,9 +209,12 @@ class Help(Exception):
 
 
 def _joined(arguments: list[str]) -> list[str]:
-    """`--name value` and `-name=value` as `--name=value`, all of which the flag library takes."""
+    """`--name value` and `-name=value` as `--name=value`, hyphens of a name as underscores: what the flag library takes."""
     joined: list[str] = []
     for argument in arguments:
+        if argument.startswith("--") and not argument.startswith("--config."):
+            name, equals, value = argument.partition("=")
+            argument = f"--{name[2:].replace('-', '_')}{equals}{value}"
         opened = joined[1:] and joined[-1].startswith("--") and "=" not in joined[-1] and joined[-1] not in SWITCHES
         if opened and not argument.startswith("-"):
             joined[-1] += f"={argument}"

@@ -44,7 +44,8 @@ def rewrite_file(rule_made: Path, out: Path, options: LlmOptions) -> dict[str, A
     with locked(part) as file, locked(lost) as dropped:
         summary = _rewrite(rule_made, file, dropped, options)
         if not summary["pairs"]:
-            raise ValueError(f"{rule_made}: no pair came through the checks; is the model able to follow them?")
+            why = ", ".join(f"{n} {reason}" for reason, n in summary["dropped"].items())
+            raise ValueError(f"{out}: no pair came through the checks ({why}); is the model able to follow them?")
         write_atomically(about, json.dumps({"made_from": made_from, "summary": summary}, indent=2) + "\n")
         os.replace(part, out)
     lost.unlink()
