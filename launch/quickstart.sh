@@ -34,10 +34,12 @@ once() {
     mv "$out.part" "$out"
 }
 
-step "1/4 Report pairs: one template family to learn from, and one held out that no stage of training has seen"
-synth() { "$python" -m reeval.synth "$@"; }
-once "$workdir/train.jsonl" synth --family b --count 4000 --seed 0 --out "$workdir/train.jsonl.part"
-once "$workdir/heldout.jsonl" synth --family c --count 400 --seed 1 --out "$workdir/heldout.jsonl.part"
+step "1/4 Report pairs: reports to learn from, and held-out ones in words that no stage of training has seen"
+reports() { "$python" -m reeval.synth.generator "$@" --sentences=2-4; }
+once "$workdir/train_reports.jsonl" reports --split=train --count=2000 --seed=0 --out="$workdir/train_reports.jsonl.part"
+once "$workdir/heldout_reports.jsonl" reports --split=heldout --count=200 --seed=1 --out="$workdir/heldout_reports.jsonl.part"
+"$reeval" synth --reports="$workdir/train_reports.jsonl" --out="$workdir/train.jsonl" --count=4000
+"$reeval" synth --reports="$workdir/heldout_reports.jsonl" --out="$workdir/heldout.jsonl" --count=400
 
 step "2/4 Fine-tuning the embedded judge with LoRA"
 "$reeval" train "${config[@]}"

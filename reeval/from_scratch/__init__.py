@@ -1,1 +1,1 @@
-"""The embedded judge, trained from nothing on template pairs: its tokenizer, its data, its loss, its loop."""
+"""The embedded judge, trained from nothing on pairs of written reports: its tokenizer, its data, its loss, its loop."""

@@ -5,6 +5,7 @@ report a word follows a space, in a verdict line an opening quote. So the normal
 opening quote and the decoder takes it out again; texts come back as they were.
 """
 
+import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from reeval import prompts
 from reeval.from_scratch.pairs import written
+from reeval.pairs import Pair
 from reeval.synth.compose import Mixture
 from reeval.synth.terms import vocabulary
 from reeval.verdicts import Verdict
@@ -67,11 +69,15 @@ def save(tokenizer: Tokenizer, directory: Path, *, max_length: int) -> None:
     (directory / FILES[1]).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
+@functools.cache
+def _pairs(seed: int) -> tuple[Pair, ...]:
+    return tuple(itertools.islice(written("pretrain", seed, (1, 4), Mixture(drafts=1)), _PAIRS))
+
+
 def _corpus(prompt: str, seed: int) -> Iterator[str]:
     for phrase in vocabulary():
         yield f" {phrase} {phrase[0].upper()}{phrase[1:]}" * _EACH_PHRASE
-    made = itertools.islice(written("pretrain", seed, (1, 4), Mixture(drafts=1)), _PAIRS)
-    for pair, mode in zip(made, itertools.cycle(prompts.MODES), strict=False):
+    for pair, mode in zip(_pairs(seed), itertools.cycle(prompts.MODES), strict=False):
         assert pair.errors is not None
         turns = [*prompts.first_messages(prompt, mode, pair), prompts.second_message(prompt)]
         yield from (f"{turn['role']}\n{turn['content']}" for turn in turns)

@@ -1,1 +1,1 @@
-"""Synthetic labelled pairs: reports written from templates, and edits whose severity is known by rule."""
+"""Labelled pairs from free-text reports: errors whose severity is known by rule, amid variation that means nothing."""

@@ -1,18 +1,28 @@
 """Batches made on the fly: the tokens that judging uses, their parts and tags, packed and reproducible."""
 
 import dataclasses
+import itertools
+import random
 
 import numpy as np
 import pytest
 
 from reeval.data.conversation import Conversation
 from reeval.from_scratch import data
-from reeval.synth import scramble, templates
+from reeval.from_scratch.pairs import places, scrambled, written
+from reeval.synth.compose import Mixture
+from reeval.synth.document import parse
 
 OPTIONS = data.DataOptions(
     rows=4, length=384, prompt="compact-1", seed=3, curriculum=((0.5, 1, 2), (1.0, 2, 4)), scrambled=0.5,
-    true_severities=((0.5, 0.0), (1.0, 0.5)), two_pass_share=0.5, edit_counts=(0.5, 0.5), identical=0.3,
+    varied=((0.5, 0.0), (1.0, 0.5)), true_severities=((0.5, 0.0), (1.0, 0.5)), two_pass_share=0.5, identical=0.3,
 )  # fmt: skip
+
+
+def made_pairs(count, seed):
+    """As many pairs as they are, and with their words exchanged."""
+    plain = list(itertools.islice(written("pretrain", seed, (1, 3), Mixture(drafts=1)), count))
+    return [*plain, *(scrambled(pair, random.Random(pair.pair_id)) for pair in plain)]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +37,7 @@ def test_tokens_are_those_of_a_conversation_with_true_severities_or_all_flagged(
 ):
     conversation = Conversation(tokenizer, "compact-1")
     part_of = {0.0: None, 1.0: data.ANSWER, 2.0: data.SEVERITY}
-    for pair in (*templates.pairs("a", 60, 1), *scramble.pairs(60, 1)):
+    for pair in made_pairs(60, 1):
         errors = pair.errors
         if not true_severities:
             errors = tuple(dataclasses.replace(error, severity="significant") for error in errors)
@@ -40,7 +50,7 @@ def test_tokens_are_those_of_a_conversation_with_true_severities_or_all_flagged(
 
 
 def test_parts_and_tags_say_what_a_token_is(tagger):
-    for pair in (*templates.pairs("a", 100, 2), *scramble.pairs(100, 2)):
+    for pair in made_pairs(100, 2):
         made = tagger.tagged("one_pass", pair)
 
         def text(wanted, among, made=made):
@@ -50,13 +60,39 @@ def test_parts_and_tags_say_what_a_token_is(tagger):
         assert text([data.REFERENCE], made.parts) == pair.reference
         assert text([data.CANDIDATE], made.parts) == pair.candidate
         assert all((tag >= 0) == (part == data.CANDIDATE) for tag, part in zip(made.tags, made.parts, strict=True))
-        changed = "".join(error.candidate_span for error in pair.errors if error.reference_span)
-        added = "".join(error.candidate_span for error in pair.errors if not error.reference_span)
-        for spans, tag in ((changed, data.EDITED), (added, data.INSERTED)):
-            # A token may hold the full stop after a span too.
-            assert spans.replace(" ", "") in text([tag], made.tags).replace(" ", "").replace("..", ".")
-        inside = [e for e in pair.errors if e.type == "omission" and not e.reference_span.endswith(".")]
-        assert made.tags.count(data.AFTER_LOSS) >= len(inside)
+        at = text_start(made, data.CANDIDATE)
+        for index, start, end in places(pair):
+            inside = made.tags[at:][: len(tagger.tokenizer.encode(" " + pair.candidate).ids)]
+            expected = data.EDITED if pair.errors[index].reference_span else data.INSERTED
+            assert (expected if start < end else data.AFTER_LOSS) in inside or start == end
+
+
+def text_start(made, part):
+    return made.parts.index(part)
+
+
+def test_places_are_where_the_errors_stand():
+    found = 0
+    for pair in made_pairs(80, 4):
+        for index, start, end in places(pair):
+            error = pair.errors[index]
+            words = pair.candidate[start:end].strip()
+            if error.type == "fabrication" and not error.reference_span and words:
+                found += 1
+                assert error.candidate_span.strip(". ") in words or words.strip(",. ") in error.candidate_span
+    assert found > 20
+
+
+def test_exchanged_words_are_the_same_wherever_they_stand_and_the_lexicon_stays():
+    made, changed = made_pairs(40, 6), 0
+    for plain, other in zip(made[:40], made[40:], strict=True):
+        assert len(plain.reference) == len(other.reference)
+        changed += plain.reference != other.reference
+        for error in other.errors:
+            assert error.reference_span in other.reference and error.candidate_span in other.candidate
+        for word in ("right", "left", "effusion", "no", "mm"):
+            assert other.candidate.lower().split().count(word) == plain.candidate.lower().split().count(word)
+    assert changed > 30
 
 
 def test_a_batch_holds_whole_conversations_in_rows_of_their_own_segments(tagger):
@@ -86,7 +122,7 @@ def test_a_batch_depends_on_its_number_and_the_seed_alone(tagger):
 def test_the_curriculum_sets_the_number_of_sentences(tagger):
     for progress, most in ((0.0, 2), (0.6, 4)):
         pairs = data.sources(OPTIONS, 1, progress)
-        assert max(next(pairs).reference.count(".") for _ in range(200)) == most
+        assert max(len(parse(next(pairs).reference).sentences) for _ in range(200)) == most
 
 
 def test_true_severities_come_late_and_in_a_share_of_the_pairs(tagger):

@@ -15,6 +15,7 @@ from reeval.from_scratch import data, objective
 from reeval.from_scratch.loop import read_options, train
 from reeval.from_scratch.optimizer import make_optimizer
 from reeval.models.qwen3 import Qwen3
+from reeval.synth.generator import SPLITS
 
 CONFIG = Path(__file__).parents[2] / "configs" / "embedded_judge.py"
 
@@ -54,11 +55,11 @@ def test_it_ends_when_its_time_is_up(tmp_path, capsys):
     assert row["step"] < 10_000
 
 
-def test_the_evaluation_prints_each_family_and_mode(tmp_path, capsys):
+def test_the_evaluation_prints_each_split_and_mode(tmp_path, capsys):
     o = dataclasses.replace(options(steps=1, log_every=1, minutes=5.0), evaluations=1, evaluation_pairs=4)
     train(o, tmp_path / "judge")
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert row.keys() == {"step"} | {f"{f} {m}" for f in "abc" for m in ("one_pass", "two_pass")}
+    assert row.keys() == {"step"} | {f"{split} {m}" for split in SPLITS for m in ("one_pass", "two_pass")}
 
 
 def test_muon_moves_each_projection_of_each_layer_alike():

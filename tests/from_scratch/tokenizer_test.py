@@ -1,13 +1,18 @@
 """The embedded judge's tokenizer: text comes back as it was, and a quoted word is the word of the report."""
 
+import itertools
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reeval import prompts, taxonomy, verdicts
 from reeval.from_scratch import tokenizer as made_here
+from reeval.from_scratch.pairs import scrambled, written
 from reeval.pairs import Error
-from reeval.synth import scramble, templates
+from reeval.synth.compose import Mixture
+from reeval.synth.generator import SPLITS
 from reeval.verdicts import Verdict
 
 
@@ -19,10 +24,11 @@ def returns(tokenizer, text):
     return tokenizer.decode(ids(tokenizer, text), clean_up_tokenization_spaces=False) == text
 
 
-@pytest.mark.parametrize("family", ["a", "b", "c", "scrambled"])
-def test_prompts_and_verdicts_come_back(tokenizer, family):
-    made = scramble.pairs(200, 5) if family == "scrambled" else templates.pairs(family, 200, 5)
-    for pair in made:
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_prompts_and_verdicts_come_back(tokenizer, split, exchanged):
+    for pair in itertools.islice(written(split, 5, (1, 4), Mixture(drafts=1)), 100):
+        pair = scrambled(pair, random.Random(1)) if exchanged else pair
         for mode in prompts.MODES:
             texts = [*prompts.gold_answers(mode, Verdict(pair.errors))]
             texts += [m["content"] for m in prompts.first_messages("compact-1", mode, pair)]
