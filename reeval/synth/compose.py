@@ -187,7 +187,7 @@ def _edit(
     for edit in made_of.edits:
         if edit.severity == severity and fits(taken, edit):
             by_cell.setdefault((edit.aspect, edit.type), []).append(edit)
-    scored = []
+    scored: list[tuple[float, int, Edit]] = []
     for cell, edits in by_cell.items():
         excess = balance.excess(*cell, severity)
         for edit in rng.sample(edits, min(len(edits), _LOOKED_AT)):

@@ -1,5 +1,6 @@
 """A candidate put together from edits, variations and orders: exact spans, and a remainder that nothing touched."""
 
+import itertools
 import random
 
 from hypothesis import given
@@ -9,7 +10,9 @@ from reeval.synth import document, edit
 from reeval.synth.candidate import assemble, fits
 from reeval.synth.edit import Change, Edit, Variation
 
-TEXT = "FINDINGS: Heart is big. Small left effusion. No edema. Clips.\n\nIMPRESSION:\n1. Small left effusion.\n2. Edema."
+TEXT = (
+    "FINDINGS: Heart is big. Small left effusion. No edema. Clips.\n\nIMPRESSION:\n1. Small left effusion.\n2. Edema."
+)
 DOCUMENT = document.parse(TEXT)
 LEFT, AGAIN = TEXT.index("left"), TEXT.rindex("left")
 SIDE = Edit(
@@ -20,7 +23,10 @@ SIDE = Edit(
 )
 CLIPS = DOCUMENT.sentences[3]
 LOST = Edit(
-    "device.omission.inert", tuple(edit.dropped_sentence(DOCUMENT, 3) or ()), (CLIPS.start, CLIPS.end), frozenset({"clips"})
+    "device.omission.inert",
+    tuple(edit.dropped_sentence(DOCUMENT, 3) or ()),
+    (CLIPS.start, CLIPS.end),
+    frozenset({"clips"}),
 )
 EDEMA = TEXT.index("Edema")
 ADDED = Edit(
@@ -90,7 +96,7 @@ def test_pieces_cover_the_reference_once_and_rebuild_the_candidate(seed):
     assert "".join(piece.text(TEXT) for piece in made.pieces) == made.text
     ranges = sorted((piece.start, piece.end) for piece in made.pieces if piece.start < piece.end)
     assert ranges[0][0] == 0 and ranges[-1][1] == len(TEXT)
-    assert all(a[1] == b[0] for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(ranges))
     assert len(made.errors) == len(taken)
     for error in made.errors:
         assert error.reference_span in TEXT and error.candidate_span in made.text

@@ -28,7 +28,7 @@ def at_a_loss(reference: str) -> bool:
 
 
 def writer(question: Question) -> Reply:
-    """A model that writes each sentence of the draft on a line of its own, and is at a loss for a third of the references."""
+    """A model that writes each sentence on a line of its own, and is at a loss for a third of the references."""
     asked = question.asked
     if at_a_loss(asked["reference"]):
         return Reply("I had rather not.")

@@ -1,5 +1,6 @@
 """reeval synth: the same bytes whatever interrupts it, in the shares that it promises."""
 
+import itertools
 import json
 import os
 import signal
@@ -113,7 +114,7 @@ def test_each_level_has_one_significant_error_more(reports, tmp_path):
         assert [pair.metadata["level"] for pair in chain] == list(range(1, len(chain) + 1))
         rules = [Counter(pair.metadata["rules"]) for pair in chain]
         assert all(len(pair.errors) == n and all(e.significant for e in pair.errors) for n, pair in enumerate(chain, 1))
-        assert all(not before - after for before, after in zip(rules, rules[1:], strict=False))
+        assert all(not before - after for before, after in itertools.pairwise(rules))
 
 
 def test_a_chain_cut_in_its_middle_is_made_anew(reports, tmp_path):

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from reeval.pairs import Error, Pair
 from reeval.taxonomy import RULES
 
 # What a report states, each fact as a value that equals another's where both say the same.
-Facts = Callable[[str], Counter[Hashable]]
+Facts = Callable[[str], Counter[Any]]
 
 SHORTEST, LONGEST = 0.4, 2.5  # of the draft's length in words
 
