@@ -209,7 +209,7 @@ class Help(Exception):
 
 
 def _joined(arguments: list[str]) -> list[str]:
-    """`--name value` and `-name=value` as `--name=value`, hyphens of a name as underscores: as the flag library has it."""
+    """`--name value` and `-name=value` as `--name=value`, with underscores for hyphens in names."""
     joined: list[str] = []
     for argument in arguments:
         if argument.startswith("--") and not argument.startswith("--config."):
