@@ -161,7 +161,9 @@ def _span(reference: str, pieces: Sequence[Piece], edit: Edit, kind: str) -> tup
     at, start, text = 0, -1, ""
     for piece in pieces:
         words = piece.text(reference)
-        if piece.kind == kind and (piece.start < high and low < piece.end or low <= piece.start and piece.end <= high):
+        if piece.kind == kind and (
+            (piece.start < high and low < piece.end) or (low <= piece.start and piece.end <= high)
+        ):
             beyond = piece.start < low or high < piece.end
             part = (0, 0) if beyond and edit.type == "omission" else (0, len(words))
         elif piece.kind is None and piece.start < high and low < piece.end:
@@ -173,8 +175,10 @@ def _span(reference: str, pieces: Sequence[Piece], edit: Edit, kind: str) -> tup
             start = at + part[0]
         text += words[slice(*part)]
         at += len(words)
-    # What an added sentence brings along to stand in a text or a list is no part of what it says.
-    lead = re.match(r"[.\s]*(?:(?:[-*•]|\(?\d{1,2}[.)])\s+)?", text)
+    # What an added sentence or item brings along to stand in a text or a list is no part of what it says.
+    lead = re.match(
+        r"(?:[.\s]*(?:[-*•]|\(?\d{1,2}[.)])\s+|[.,\s]*(?:and/or|and|or|nor)\s+|[.\s]*)", text, re.IGNORECASE
+    )
     assert lead is not None
     if low == high:
         start += lead.end()

@@ -85,16 +85,22 @@ def _renamed(
     words = {" ".join(document.lower[m.start : m.end].split()) for m in mentions}
     followed = any(re.match(r"\s+(?:catheter|line|tube|lead)", document.lower[m.end :]) for m in mentions)
     topics = frozenset({concept})
+    texts = [document.of(analysis.sentence(m.sentence)).lower() for m in mentions]
+    if concept == "drain" and _named_elsewhere(analysis, mentions, concept):
+        return
     if words <= set(data["same"]) and not followed and len({data["same"][word][0] for word in words}) == 1:
         new = rng.choice(data["same"][min(words)])
         # An approach or another tube's name must not stand elsewhere in the report.
         stem = new.lower().split()[0]
-        if not re.search(rf"\b{re.escape(stem)}\b", document.lower) or stem in ("central", "surgical"):
+        elsewhere = re.search(rf"\b{re.escape(stem)}\b", document.lower) and stem not in ("central", "surgical")
+        # Where the tip lies may fit one approach only.
+        if not elsewhere and not any(re.search(r"clavic|clavian vein|jugular vein", text) for text in texts):
             changes = tuple(exchanged(document, m.start, m.end, new) for m in mentions)
             low = min(mentions[0].low, changes[0].start)
             yield Edit("device.inaccuracy.same-care", changes, (low, mentions[0].end), topics)
-    texts = [document.of(analysis.sentence(m.sentence)).lower() for m in mentions]
     if concept not in data["other"] or any(m.plural for m in mentions) or followed:
+        return
+    if _named_elsewhere(analysis, mentions, concept):
         return
     if any(re.search(data["other"]["tied"], text.replace(word, "")) for text in texts for word in words):
         return
@@ -105,6 +111,24 @@ def _renamed(
         changes = tuple(exchanged(document, m.start, m.end, new) for m in mentions)
         low = min(mentions[0].low, changes[0].start)
         yield Edit("device.inaccuracy.purpose", changes, (low, mentions[0].end), topics)
+
+
+# Words that a kind of device goes by, be they unknown to the lexicon.
+_NAMES = {
+    "venous": r"\bpicc\b|\blines?\b(?! of)|catheter|\bport\b|venous access",
+    "drain": r"drain|pigtail|thoracosto|chest tube|pleural (?:\w+ )?(?:catheter|tube)",
+    "cardiac": r"pacemaker|pacer|\bicd\b|defibrillator|\bleads?\b|generator|cardiac device",
+    "enteric": r"gastric tube|enteric|\b[no]g\b|feeding|dobhoff",
+    "airway": r"\bett?\b|endotracheal|intubat|extubat|tracheosto",
+}
+
+
+def _named_elsewhere(analysis: Analysis, mentions: list[Mention], concept: str) -> bool:
+    """Whether the report speaks of such a device outside these mentions."""
+    return any(
+        not any(m.start <= match.start() and match.end() <= m.end for m in mentions)
+        for match in re.finditer(_NAMES.get(concept, "(?!)"), analysis.document.lower)
+    )
 
 
 # Tubes and lines have words of their own, which nothing harmless adds: few of them, or the words tell the severity.

@@ -59,10 +59,13 @@ def _added(
     fragment, full = (
         text.replace("{side}", side).replace("{Side}", side.capitalize()) for text in rng.choice(entry["texts"])
     )
-    fragment, full = (f"{text.rstrip('.')}{beside}." for text in (fragment, full))
+    if "calcif" in beside and "calcif" in f"{fragment} {full}".lower():
+        return None  # said already
+    fragment = f"{fragment.rstrip('.')}{beside}."
+    full = f"{full.rstrip('.')}{beside.replace(', no ', ' without ')}."
     text = fragment if brief else full
     rule = _RULE + entry["rule"]
-    topics = frozenset({concept})
+    topics = frozenset({concept, *_named(beside)})
     if entry["rule"] == "benign":
         return _benign(analysis, finding, entry, text, lists)
     answered = answer_to(analysis, finding, fragment, beside=rng.random() < 0.7)
@@ -94,6 +97,12 @@ def _added(
     rest = all_dropped(analysis, gone)
     together = joined([*answered.changes, *parts, *told, *rest]) if rest is not None else None
     return Edit(rule, together, span, topics) if together else None
+
+
+def _named(words: str) -> set[str]:
+    """The concepts of the findings that some words name."""
+    found = (terms.findings()[m[0].value] for _, _, m in terms.find(words, 0, len(words)) if m[0].slot == "finding")
+    return {finding.concept for finding in found}
 
 
 def _renumbered(analysis: Analysis, anchor: int, gone: set[int]) -> bool:

@@ -25,8 +25,15 @@ _HANGING = re.compile(r"/\s*$|and/or\s*$|\b(?:dextro|levo)\s*$")
 # Words behind a name that tie it to something.
 _SAID = re.compile(
     r"\b(?:consistent|compatible|represent\w*|due|secondary|suggest\w*|reflect\w*|versus|vs|calcif\w+|granulomatous"
-    r"|disease|without|contain\w*|position\w*|and/or)\b"
+    r"|disease|without|limit\w*|contain\w*|position\w*|and/or)\b"
 )
+# Words that a phrase may begin behind; behind others it goes on to the left ("a spiculated, dense scar").
+_BEGINS = re.compile(
+    r"(?:^|[.:;]\s*|\b(?:an?|the|is|are|was|were|of|with|and|in|also|noted|again|shows?|demonstrates?|has|have|some|there"
+    r"|appears?|overall)\s+)$"
+)
+# What makes a grave name less grave.
+_KNOWN = re.compile(r"\b(?:stable|unchanged|chronic|old|previous\w*|prior|similar|again|known|remote)\b")
 # Slots that any of the names may have around it.
 _SLOTS = {"side", "place", "degree", "count", "change"}
 # Names without a plural and without an article, as the texts may bring.
@@ -70,6 +77,8 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
         if new is not None and stronger and any(contradicts(normal, new) for normal in analysis.normals):
             return None
         return Edit(rule, changes, (first.start, first.end), topics)
+    if any(_KNOWN.search(words_of(analysis, index)) for index in instance.sentences):
+        return None
     if new is None or new.weight == first.finding.weight == "actionable":
         # Nothing that was true of the old name is untrue of this one, unless a statement speaks of the whole.
         whole = new is None and any("whole study" in n.names for n in analysis.normals)
@@ -156,6 +165,8 @@ def _suitable(analysis: Analysis, instance: Instance) -> bool:
         sentence = analysis.sentence(mention.sentence)
         lower = analysis.document.lower
         if "clear" in words_of(analysis, mention.sentence) or _HANGING.search(lower[sentence.start : mention.low]):
+            return False
+        if not _BEGINS.search(lower[sentence.start : mention.low]):
             return False
         # Only words that the lexicon knows stand between the first word and the name.
         if mention.low < mention.start and not _plain_before(analysis, mention):

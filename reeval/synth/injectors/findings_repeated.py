@@ -3,6 +3,7 @@ nothing, and bring the words of grave findings into harmless differences."""
 
 import functools
 import random
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -20,6 +21,8 @@ from reeval.synth.terms import Finding
 _RULE = "finding.fabrication.normal"
 # How many a report gives.
 _MOST = 8
+# A statement of less than the whole.
+_PARTIAL = re.compile(r"otherwise|\b(?:right|left|this|remaining|remainder)\b")
 
 
 @functools.cache
@@ -40,7 +43,7 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             continue
         side, lobe = rng.choice(("left", "right")), rng.choice(("upper lobe", "lower lobe"))
         words = rng.choice(_data()["names"][name]).format(side=side, lobe=lobe)
-        text = rng.choice(phrasings).format(x=words, X=words[0].upper() + words[1:])
+        text = rng.choice(phrasings).format(x=words)
         end = analysis.sentence(anchor).end
         yield Edit(_RULE, added(analysis, anchor, text), (end, end), frozenset({finding.concept}))
 
@@ -56,7 +59,7 @@ def _denied(analysis: Analysis, finding: Finding) -> bool:
     if any(m.finding.concept == finding.concept and not m.slots for m in same_space):
         return True
     return any(
-        n.rules_out(finding) and "otherwise" not in words_of(analysis, n.sentence)
+        n.rules_out(finding) and not _PARTIAL.search(words_of(analysis, n.sentence))
         for n in analysis.normals
         if not n.acute or finding.weight in ("urgent", "actionable")
     )

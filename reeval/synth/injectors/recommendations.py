@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from reeval.synth.analysis import Analysis
+from reeval.synth.document import PLACEHOLDER
 from reeval.synth.edit import Change, Edit, replaced
 from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections
 from reeval.synth.injectors.spaces import words_of
@@ -20,8 +21,12 @@ _TOPICS = frozenset({"recommendation"})
 _SUBJECT = re.compile(
     r"\b(?:correlat|ct\b|mri\b|scan|x-|radiograph|film|follow|communicat|discuss|notif|compar|imaging)"
 )
-# What makes a correlation more than generic.
-_GRAVE = re.compile(r"tubercul|malignan|metasta|cancer|neoplas|fractur|congestion")
+# What makes advice more than generic: a disease to be found, an examination of its own.
+_GRAVE = re.compile(
+    r"tubercul|malignan|metasta|cancer|neoplas|fractur|congestion|\b(?:ct|mri|pet|ultrasound|biopsy|bronchoscopy)\b"
+)
+# Whether older films are looked for is needed or not is a matter of opinion.
+_COMPARED = re.compile(r"\bcompar\w+|\b(?:prior|old|previous|outside) (?:images|films?|studies|exam\w*|radiographs?)")
 # The next longer unit, far outside any range of follow-up.
 _LONGER = {"day": "week", "week": "month", "month": "year"}
 
@@ -66,6 +71,8 @@ def _kind(words: str) -> str | None:
     needed, generic = bool(table["needed"].search(words)), bool(table["generic"].search(words))
     if needed == generic or (generic and _GRAVE.search(words)):
         return None
+    if needed and _COMPARED.search(words) and not re.search(r"\bct\b|follow", words):
+        return None
     return "needed" if needed else "generic"
 
 
@@ -74,6 +81,8 @@ def _lost(analysis: Analysis, index: int) -> Iterator[Edit]:
     sentence = document.sentences[index]
     words = words_of(analysis, index)
     clause = _table()["clause"].search(words)
+    if _goes_on(analysis, index):
+        return
     if _table()["opening"].match(words) and not any(m.polarity == ABSENT for m in analysis.by_sentence.get(index, [])):
         kind = _kind(words)
         changes = all_dropped(analysis, [index])
@@ -85,6 +94,13 @@ def _lost(analysis: Analysis, index: int) -> Iterator[Edit]:
             start, low, high = (sentence.start + at for at in (clause.start(), *clause.span("advice")))
             changes = (Change(start, low, ""), Change(low, high, ""))
             yield Edit(f"{_RULE}omission.{kind}", changes, (low, high), _TOPICS)
+
+
+def _goes_on(analysis: Analysis, index: int) -> bool:
+    """Whether the sentence runs on into the next, which a placeholder parts from it."""
+    document = analysis.document
+    after = document.sentences[index + 1] if index + 1 < len(document.sentences) else None
+    return after is not None and not after.item and PLACEHOLDER.match(document.text, after.start) is not None
 
 
 def _changed(analysis: Analysis, index: int, rng: random.Random) -> Iterator[Edit]:
@@ -140,9 +156,10 @@ def _added(analysis: Analysis, rng: random.Random, *, advised: bool) -> Iterator
     last = members[-1]
     end = analysis.sentence(last).end
     texts = _table()["added"]
-    for text in rng.sample(texts["generic"], 5):
+    idle = _nothing_to_act_on(analysis)
+    for text in rng.sample(texts["generic"] + (texts["needless"] if idle else []), 5):
         yield Edit(f"{_RULE}fabrication.generic", added(analysis, last, text), (end, end), _TOPICS)
-    if _nothing_to_act_on(analysis):
+    if idle:
         for text in rng.sample(texts["unsupported"], rng.choice((0, 3))):
             yield Edit(f"{_RULE}fabrication.unsupported", added(analysis, last, text), (end, end), _TOPICS)
 

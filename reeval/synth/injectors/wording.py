@@ -21,7 +21,7 @@ from reeval.synth.mentions import PRESENT, follow_ups
 _WORD = re.compile(r"[A-Za-z]{7,}")
 _DENYING = re.compile(r"\b(?:no|not|without|nor)\b")
 # A statement that can be made again elsewhere.
-_TIDY = re.compile(r"(?!Specifically|Otherwise|However|Also)[A-Z][^.]*[A-Za-z]\.", re.DOTALL)
+_TIDY = re.compile(r"(?!Specifically|Otherwise|However|Also|(\w+) \1\b)[A-Z][^.]*[A-Za-z]\.", re.DOTALL)
 # How many typos a report gives.
 _SLIPS = 3
 
@@ -52,6 +52,8 @@ def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         matches = [m for m in entry["from"].finditer(document.lower) if _within(analysis, m.start())]
         # A finding's name stands right elsewhere: the slip would explain itself.
         if not matches or (len(matches) > 1 and entry.get("once")):
+            continue
+        if re.search(entry.get("unless", "(?!)"), document.lower):
             continue
         match = rng.choice(matches)
         index = document.index(match.start())
@@ -147,6 +149,8 @@ def _filler_lost(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         words = words_of(analysis, index)
         whole = filler["technique_lost"].fullmatch(words)
         if whole:
+            if index + 1 < len(document.sentences) and document.sentences[index + 1].item and not sentence.item:
+                continue  # it heads a list
             changes = all_dropped(analysis, [index])
             if changes and not leaned_on(analysis, [index]):
                 yield Edit(rule, changes, (sentence.start, sentence.end), topics)
@@ -208,7 +212,8 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     if "impression" in groups and len(groups) > 1:
         final = groups["impression"][-1]
         at = analysis.sentence(final).end
-        yield Edit(rule, added(analysis, final, rng.choice(filler["closing"])), (at, at), topics)
+        if not analysis.sentence(final).item:  # it would be an item of its own
+            yield Edit(rule, added(analysis, final, rng.choice(filler["closing"])), (at, at), topics)
     # A statement made twice.
     plain = [i for i in members if i in denials(analysis) or i in analysis.normal_of]
     plain = [i for i in plain if analysis.clean(i) and _TIDY.fullmatch(document.of(analysis.sentence(i)))]

@@ -91,6 +91,8 @@ def test_a_tip_moves_in_every_mention():
         ("Sternal wires are fractured. Clear lungs.", "omission"),
         ("Clear lungs. Clips. Surgical clips and wires XXXX.", "omission"),
         ("Feeding tube tip below the diaphragm in the stomach.", "inaccuracy.placement"),
+        ("Right subclavian catheter, tip behind the clavicle.", "inaccuracy.same-care"),  # not by the other way
+        ("Left pleural drain in place. The drainage tube is as before.", "inaccuracy"),
     ],
 )
 def test_what_stays(text, rule):

@@ -8,7 +8,7 @@ import pytest
 from reeval.synth import terms
 from reeval.synth.analysis import analyse
 from reeval.synth.candidate import assemble
-from reeval.synth.injectors import findings, findings_added, findings_lost, findings_renamed
+from reeval.synth.injectors import findings, findings_added, findings_lost, findings_renamed, findings_repeated
 from reeval.synth.injectors.listings import assertions, denials
 from reeval.synth.injectors.weights import findings_table, weight_of
 
@@ -273,6 +273,51 @@ def test_a_worse_name_changes_the_impression_that_denies_it():
 def test_names_that_something_hangs_on_stay(text):
     for rule in ("urgency", "same-action"):
         assert not candidates(text, f"inaccuracy.{rule}", findings_renamed)
+
+
+def test_a_joined_item_is_quoted_without_its_conjunction():
+    text = "FINDINGS: No pneumothorax. The patient is tall.\n\nIMPRESSION: As above."
+    spans = {e.candidate_span for e in candidates(text, "fabrication.normal", seeds=60).values()}
+    assert "pleural effusion" in spans and not any(re.match(r"(?:or|and)\b|,", span) for span in spans)
+
+
+def test_a_denial_is_said_again_of_a_part_and_never_of_a_degree():
+    text = "FINDINGS: There is no pneumothorax. Both lungs are clear. The spine is normal.\n\nIMPRESSION: Normal chest."
+    told = {e.candidate_span for e in candidates(text, "fabrication.normal", findings_repeated, 60).values()}
+    assert any(re.search(r"^(?:No|There is no) (?:left|right)", words) for words in told)
+    for words in told:
+        assert re.match(r"(?:No|There is no) ", words), words
+        denied = analyse(words).mentions
+        assert denied and {m.polarity for m in denied} == {"absent"}, words
+        assert not re.search(r"\b(?:mild|severe|marked|small|new|worsening|tube)\b", words), words
+    # One lung is not both.
+    text = text.replace("Both lungs are", "The right lung is").replace("Normal chest", "As above")
+    told = {e.candidate_span for e in candidates(text, "fabrication.normal", findings_repeated, 60).values()}
+    assert told and not any(re.search("nodule|mass|consolidation|edema", words) for words in told)
+
+
+def test_what_is_said_besides_an_added_finding_is_said_once_and_of_nothing_else():
+    found = [(edit, made) for edit, made in all_edits(REPORTS[1], findings_added, 60) if edit.severity == "significant"]
+    told = {made.errors[0].candidate_span for _, made in found}
+    assert any(re.search(r"without|, no", words) for words in told)
+    for words in told:
+        assert len(re.findall("calcif", words)) <= 1 and not re.search(r"(?:is|are) .*, no ", words), words
+    shifted = [edit for edit, made in found if "mediastinal shift" in made.text and "pneumothorax" in edit.topics]
+    assert shifted and all("mediastinal_shift" in edit.topics for edit in shifted)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There is a lobulated, bright scar in the left apex. Heart is normal.",
+        "Stable degenerative changes of the spine. Heart is normal.",
+        "Degenerative changes of the spine and both shoulder joints. Heart is normal.",
+        "Scoliosis of the spine limits the view. Heart is normal.",
+    ],
+)
+def test_a_name_is_not_made_graver_where_its_words_would_not_fit(text):
+    told = {e.candidate_span for e in candidates(text, "inaccuracy.urgency", findings_renamed, 40).values()}
+    assert not told - {"Lytic lesions"} and not (told and "Stable" in text)
 
 
 def test_the_same_seed_gives_the_same_edits():

@@ -50,6 +50,9 @@ def test_generic_advice_is_lost_as_a_sentence_or_a_clause():
         "IMPRESSION: Correlate clinically.",  # nothing would be left
         "IMPRESSION: Nodule. Recommend chest CT. As in the findings, CT is recommended.",  # the same twice
         "IMPRESSION: Nodule. Clinical correlation and follow-up CT are recommended.",  # generic and needed in one
+        "IMPRESSION: Opacity. If clinically indicated, correlation with CT could be performed.",  # not only generic
+        "IMPRESSION: Small nodule. Comparison with a prior chest radiograph would be helpful.",
+        "IMPRESSION: Nodule. Findings were discussed with the ward at ___. ___ by telephone. Heart is normal.",
         "IMPRESSION: Nodule. Recommend comparison with prior films. If none are available, obtain another study.",
     ],
 )
@@ -88,4 +91,9 @@ def test_a_procedure_is_unsupported_only_where_nothing_supports_it():
     assert candidates(NORMAL, "fabrication.unsupported")
     for finding in ("Small left effusion", "Possible pneumonia", "Left basilar opacity", "9 mm nodule"):
         assert not candidates(NORMAL.replace("Lungs are clear", finding), "fabrication.unsupported"), finding
+    # Nor is advice against more of no account where there is something to act on.
+    told = {e.candidate_span for e in candidates(NORMAL, "fabrication.generic").values()}
+    assert any(words.startswith("No ") for words in told)
+    told = {e.candidate_span for e in candidates("IMPRESSION: 9 mm nodule.", "fabrication.generic").values()}
+    assert told and not any(words.startswith("No ") for words in told)
     assert not candidates(NODULE, "fabrication")  # there is advice already

@@ -61,6 +61,9 @@ def test_a_misleading_term_in_one_place():
     found = candidates(TEXT.replace("The lungs are hyperinflated. ", ""), "inaccuracy.misleading")
     assert ("Hyperinflated", "Hypoinflated") in {(e.reference_span, e.candidate_span) for e in found.values()}
     assert all(e.severity == "significant" for e in found.values())
+    # Something else says what is meant.
+    assert not candidates("The lungs are hyperinflated with flattened diaphragms.", "inaccuracy.misleading")
+    assert not candidates("Lung volumes are low. Hypoinflation of the lungs.", "inaccuracy.misleading")
     assert not candidates("The lungs are not hyperinflated. No emphysema.", "inaccuracy.misleading")
 
 
@@ -76,6 +79,8 @@ def test_filler_and_repetition_are_lost():
     assert "FINDINGS: The lungs are" in found["Frontal and lateral views of the chest were obtained."]
     assert "unremarkable. There is no pneumothorax." in found["Specifically"]
     assert found["No consolidation."].endswith("IMPRESSION: Hyperinflated lungs.")
+    headed = "IMPRESSION: Neck is normal. Frontal and lateral views of the chest.\n1. Lungs are clear.\n2. No effusion."
+    assert not any(e.reference_span.startswith("Frontal") for e in candidates(headed, "omission.filler").values())
     text = "The visualized osseous structures are intact. No visualized pneumothorax."
     assert list(candidates(text, "omission.filler")) == [text.replace("visualized ", "", 1)]
 
@@ -86,6 +91,9 @@ def test_filler_and_repetition_are_added():
     assert any(made.startswith(TEXT.split("\n")[0] + " No consolidation.\n") for made in found)
     assert any(re.search(r"[A-Z][a-z]+ [a-z ]+,? the (?:lungs|mediastinum) (?:is|are)", made) for made in found)
     assert any("views" in e.candidate_span for e in candidates("Heart is normal.", "fabrication.filler").values())
+    # A turn is no item of its own.
+    listed = "FINDINGS: Heart is big.\n\nIMPRESSION:\n1. Large heart.\n2. No effusion."
+    assert not any(re.search("above|images were", made) for made in candidates(listed, "fabrication.filler"))
 
 
 def test_a_contradiction_leaves_what_it_contradicts():
