@@ -1,6 +1,6 @@
 """Pairs and errors: the records that every part of the project speaks.
 
-A pair file is JSON Lines, one object a line:
+A pair file is JSON Lines, one object a line, compressed where its name ends in .gz:
 
     {"pair_id": "s1-a", "reference_id": "s1", "reference": "...", "candidate": "...",
      "errors": [{"type": "inaccuracy", "aspect": "laterality", "reference_span": "right effusion",
@@ -16,9 +16,11 @@ Messages about bad input name file, line and field, never report text or the pat
 
 import dataclasses
 import difflib
+import gzip
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,8 +123,8 @@ def scan(path: str | Path, *, labelled: bool = False, graded: bool = False) -> I
     if not path.is_file():
         raise ValueError(f"{path}: no such pair file")
     line_of_id: dict[str, int] = {}
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+        for number, line in enumerate(_unpacked(path, lines), start=1):
             if not line.strip():
                 continue
             try:
@@ -139,6 +141,13 @@ def scan(path: str | Path, *, labelled: bool = False, graded: bool = False) -> I
             else:
                 line_of_id[pair.pair_id] = number
                 yield number, pair
+
+
+def _unpacked(path: Path, lines: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from lines
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise ValueError(f"{path}: cut short, or not compressed by gzip; get the file anew") from None
 
 
 def write(path: str | Path, pairs: Iterable[Pair]) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 import stat
 
@@ -221,3 +222,15 @@ def test_an_image_is_found_from_where_the_pair_file_stands(tmp_path, monkeypatch
     pairs.write(other, found)
     assert pairs.read(other) == found
     assert ["image" in json.loads(line) for line in other.read_text().splitlines()] == [True] * 3 + [False] * 2
+
+
+def test_a_compressed_file_is_read_and_a_damaged_one_named(tmp_path):
+    errors = (Error("omission", "finding", "Effusion.", "", "significant"),)
+    pairs.write(tmp_path / "plain.jsonl", [Pair("p", "r", "Effusion. Clear.", "Clear.", errors)])
+    packed = gzip.compress((tmp_path / "plain.jsonl").read_bytes())
+    (tmp_path / "packed.jsonl.gz").write_bytes(packed)
+    assert pairs.read(tmp_path / "packed.jsonl.gz") == pairs.read(tmp_path / "plain.jsonl")
+    for damage in (packed[:-12], packed[:20] + b"\xff\xff" + packed[22:], b"no gzip at all"):
+        (tmp_path / "packed.jsonl.gz").write_bytes(damage)
+        with pytest.raises(ValueError, match="cut short, or not compressed by gzip"):
+            pairs.read(tmp_path / "packed.jsonl.gz")
