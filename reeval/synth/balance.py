@@ -3,7 +3,8 @@
 Two things would let a judge do without reading: an aspect and type that nearly always has one severity, and words that
 nearly always stand in significant differences. Against the first, errors are counted by cell and severity. Against the
 second, two linear classifiers learn along from the pairs written so far, and of several drafts the one is taken whose
-label they expect least. All of it follows from the pairs in their order alone, so that a run can be resumed.
+label they expect least. All of it follows from the pairs in their order alone, so that a run can be resumed, and sums
+are exact (`fsum`), so that every Python makes the same set.
 """
 
 import math
@@ -56,14 +57,14 @@ class Balance:
         both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
         margins = [c.margin(features) * sign for c, features in zip(self._classifiers, both, strict=True)]
         # Surprising is enough: there is no need to mislead.
-        return sum(max(margin, -1.0) for margin in margins) + _RARE * self.tells(both[0], pair.significant)
+        return math.fsum(max(margin, -1.0) for margin in margins) + _RARE * self.tells(both[0], pair.significant)
 
     def tells(self, words: Iterable[str], significant: bool) -> float:
         """How strongly the words of a difference have gone with a label so far, each counted by itself: what a
         classifier that learns along is slow to see of rare words."""
         mine, others = self._words[significant], self._words[not significant]
         n, m = self.labels[significant] + 2.0, self.labels[not significant] + 2.0
-        return sum(math.log((mine[w] + 1.0) / n * m / (others[w] + 1.0)) for w in words if w[0] in "+-")
+        return math.fsum(math.log((mine[w] + 1.0) / n * m / (others[w] + 1.0)) for w in words if w[0] in "+-")
 
 
 class _Classifier:
@@ -73,16 +74,13 @@ class _Classifier:
         self.weights: defaultdict[str, float] = defaultdict(float)
         self.scale = 1.0  # of all weights: decay without touching each
 
-    def sum(self, features: Mapping[str, float]) -> float:
-        weights = self.weights
-        return self.scale * sum(weights[name] * value for name, value in features.items() if name in weights)
-
     def margin(self, features: Mapping[str, float]) -> float:
-        return self.sum(features)
+        weights = self.weights
+        return self.scale * math.fsum(weights[name] * value for name, value in features.items() if name in weights)
 
     def learn(self, features: Mapping[str, float], label: bool) -> None:
         probability = 1.0 / (1.0 + math.exp(-max(min(self.margin(features), 30.0), -30.0)))
-        step = _RATE * (float(label) - probability) / (1.0 + math.sqrt(sum(v * v for v in features.values())))
+        step = _RATE * (float(label) - probability) / (1.0 + math.sqrt(math.fsum(v * v for v in features.values())))
         self.scale *= 1.0 - _DECAY
         for name, value in features.items():
             self.weights[name] += step * value / self.scale

@@ -1,7 +1,8 @@
 """Candidates of one reference: which errors, how many, with how much harmless variation around them.
 
-Of everything that a report can carry safely, the errors are drawn so that cells and severities even out over the set;
-variation does not depend on the label, so that neither its presence nor its amount tells anything.
+Of everything that a report can carry safely, the errors are drawn so that cells and severities even out over the set.
+Errors and variations together come to a number that does not depend on the label, and of all words to choose from those
+are preferred that have not gone with the label so far: neither presence nor amount nor kind of a difference shall tell.
 """
 
 import dataclasses
