@@ -86,6 +86,8 @@ def _findings(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         gone = unit.whole | later
         if leaned_on(analysis, gone) or refers_to_others(analysis, gone):
             continue
+        if unit.weight != "benign" and any(_known(analysis, unit, index) for index in unit.whole):
+            continue
         lost = _lost(analysis, unit, gone, rng)
         if lost:
             yield Edit(_RULE + unit.weight, lost[0], lost[1], unit.concepts)
@@ -165,6 +167,12 @@ def _advised(analysis: Analysis, unit: _Unit) -> bool:
         index not in unit.whole and _ADVICE.search(_words(analysis, index))
         for index in range(len(analysis.document.sentences))
     )
+
+
+def _known(analysis: Analysis, unit: _Unit, index: int) -> bool:
+    """Whether a sentence speaks of something that may be old, and so of another thing than the one acted on."""
+    group = analysis.by_sentence[index]
+    return all(weight_of(m) != unit.weight for m in group) and bool(HARMLESS.search(_words(analysis, index)))
 
 
 def _fits(analysis: Analysis, index: int, weight: str) -> bool:

@@ -25,7 +25,7 @@ _HANGING = re.compile(r"/\s*$|and/or\s*$|\b(?:dextro|levo)\s*$")
 # Words behind a name that tie it to something.
 _SAID = re.compile(
     r"\b(?:consistent|compatible|represent\w*|due|secondary|suggest\w*|reflect\w*|versus|vs|calcif\w+|granulomatous"
-    r"|disease|without|limit\w*|contain\w*|position\w*|and/or)\b"
+    r"|disease|without|probabl\w+|likely|possibl\w+|limit\w*|contain\w*|position\w*|and/or)\b"
 )
 # Words that a phrase may begin behind; behind others it goes on to the left ("a spiculated, dense scar").
 _BEGINS = re.compile(

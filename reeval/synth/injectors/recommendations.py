@@ -23,7 +23,7 @@ _SUBJECT = re.compile(
 )
 # What makes advice more than generic: a disease to be found, an examination of its own.
 _GRAVE = re.compile(
-    r"tubercul|malignan|metasta|cancer|neoplas|fractur|congestion|\b(?:ct|mri|pet|ultrasound|biopsy|bronchoscopy)\b"
+    r"tubercul|malignan|metasta|cancer|neoplas|fractur|congestion|further|\b(?:ct|mri|pet|ultrasound|biopsy|bronchoscopy)\b"
 )
 # Whether older films are looked for is needed or not is a matter of opinion.
 _COMPARED = re.compile(r"\bcompar\w+|\b(?:prior|old|previous|outside) (?:images|films?|studies|exam\w*|radiographs?)")
@@ -86,7 +86,9 @@ def _lost(analysis: Analysis, index: int) -> Iterator[Edit]:
     if _table()["opening"].match(words) and not any(m.polarity == ABSENT for m in analysis.by_sentence.get(index, [])):
         kind = _kind(words)
         changes = all_dropped(analysis, [index])
-        if kind and changes and not leaned_on(analysis, [index]):
+        # Of what is normal there was nothing to tell.
+        idle = kind == "needed" and _nothing_to_act_on(analysis)
+        if kind and changes and not idle and not leaned_on(analysis, [index]):
             yield Edit(f"{_RULE}omission.{kind}", changes, (sentence.start, sentence.end), _TOPICS)
     elif clause and analysis.clean(index):
         kind = _kind(clause["advice"])

@@ -7,7 +7,7 @@ from reeval.synth import terms
 
 # Words in which a slip could change the meaning, or that stand for it alone.
 _KEPT = re.compile(
-    r"(?:hyper|hypo|intra|extra|supra|infra|non|unch)|.*(?:left|right|upper|lower|ilateral|crease|prove|worse)"
+    r"(?:hyper|hypo|intra|extra|supra|infra|non|unch)|.*(?:left|right|upper|lower|ilateral|crease|prove|worse|patient)"
 )
 # A prefix whose letters stay as they are.
 _PREFIX = re.compile(r"inter|un|in|de|dys|re|ab|pre|")

@@ -16,7 +16,8 @@ _LARGE = {"moderate", "moderate_to_large", "large"}
 # Words that say that there may be nothing to act on, or that it is known.
 HARMLESS = re.compile(
     r"\b(?:nipple|calcif\w*|shadows?|artifact\w*|granulom\w*|overl\w+|summation|old|healed|remote|chronic|prior|previous\w*"
-    r"|known|again|redemonstrat\w+|stable|unchanged|similar|less likely|unlikely|exclude[ds]?|rule|if|resol\w+"
+    r"|known|again|comparison|compared|redemonstrat\w+|stable|unchanged|similar"
+    r"|less likely|unlikely|exclude[ds]?|rule|if|resol\w+"
     r"|clear\w*|heal\w*|improv\w+|decreas\w+|treated"
     r"|catheter|line|lead|wires?|fat|normal|no|not|without|free|limited|density|tissue|ankle|knee|hip|femur|evaluation)\b"
 )

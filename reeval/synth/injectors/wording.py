@@ -22,6 +22,8 @@ _WORD = re.compile(r"[A-Za-z]{7,}")
 _DENYING = re.compile(r"\b(?:no|not|without|nor)\b")
 # A statement that can be made again elsewhere.
 _TIDY = re.compile(r"(?!Specifically|Otherwise|However|Also|(\w+) \1\b)[A-Z][^.]*[A-Za-z]\.", re.DOTALL)
+# Nobody says more words than these twice.
+_REPEATED = 16
 # How many typos a report gives.
 _SLIPS = 3
 
@@ -217,6 +219,7 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     # A statement made twice.
     plain = [i for i in members if i in denials(analysis) or i in analysis.normal_of]
     plain = [i for i in plain if analysis.clean(i) and _TIDY.fullmatch(document.of(analysis.sentence(i)))]
+    plain = [i for i in plain if i != last and len(words_of(analysis, i).split()) <= _REPEATED]
     if plain:
         index = rng.choice(plain)
         concepts = frozenset(m.finding.concept for m in analysis.by_sentence.get(index, []))

@@ -136,6 +136,12 @@ def test_an_impression_left_empty_says_that_there_is_nothing_only_if_so():
     assert not any("No acute" in made for made in lost)
 
 
+def test_what_is_old_does_not_go_with_what_is_acted_on():
+    text = "Heart is big. Chronic interstitial markings. Left basilar consolidation. No effusion."
+    assert not candidates(text, "omission.actionable", findings_lost)
+    assert candidates(text.replace("Chronic interstitial markings. ", ""), "omission.actionable", findings_lost)
+
+
 def test_a_follow_up_goes_with_its_finding():
     text = (
         "Heart size is normal. There is a nodule in the left upper lobe. It measures 9 mm. Lungs are otherwise clear."
@@ -289,7 +295,7 @@ def test_a_denial_is_said_again_of_a_part_and_never_of_a_degree():
         assert re.match(r"(?:No|There is no) ", words), words
         denied = analyse(words).mentions
         assert denied and {m.polarity for m in denied} == {"absent"}, words
-        assert not re.search(r"\b(?:mild|severe|marked|small|new|worsening|tube)\b", words), words
+        assert not re.search(r"\b(?:mild|moderate|large|severe|marked|small|new|worsening|tube)\b", words), words
     # One lung is not both.
     text = text.replace("Both lungs are", "The right lung is").replace("Normal chest", "As above")
     told = {e.candidate_span for e in candidates(text, "fabrication.normal", findings_repeated, 60).values()}
@@ -313,6 +319,8 @@ def test_what_is_said_besides_an_added_finding_is_said_once_and_of_nothing_else(
         "Stable degenerative changes of the spine. Heart is normal.",
         "Degenerative changes of the spine and both shoulder joints. Heart is normal.",
         "Scoliosis of the spine limits the view. Heart is normal.",
+        "Infiltrates in the left base, probably scars. Heart is normal.",
+        "Slight cardiomegaly. Lungs are clear.",
     ],
 )
 def test_a_name_is_not_made_graver_where_its_words_would_not_fit(text):

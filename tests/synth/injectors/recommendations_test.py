@@ -51,6 +51,8 @@ def test_generic_advice_is_lost_as_a_sentence_or_a_clause():
         "IMPRESSION: Nodule. Recommend chest CT. As in the findings, CT is recommended.",  # the same twice
         "IMPRESSION: Nodule. Clinical correlation and follow-up CT are recommended.",  # generic and needed in one
         "IMPRESSION: Opacity. If clinically indicated, correlation with CT could be performed.",  # not only generic
+        "IMPRESSION: Opacities. Further evaluation of the thorax could be performed, if clinically indicated.",
+        "IMPRESSION: No acute disease. Heart size is normal. Critical result notification documented.",
         "IMPRESSION: Small nodule. Comparison with a prior chest radiograph would be helpful.",
         "IMPRESSION: Nodule. Findings were discussed with the ward at ___. ___ by telephone. Heart is normal.",
         "IMPRESSION: Nodule. Recommend comparison with prior films. If none are available, obtain another study.",

@@ -88,9 +88,16 @@ def test_filler_and_repetition_are_lost():
 def test_filler_and_repetition_are_added():
     found = candidates(TEXT, "fabrication.filler", seeds=40)
     assert not any("views" in e.candidate_span or "radiographs" in e.candidate_span for e in found.values())
-    assert any(made.startswith(TEXT.split("\n")[0] + " No consolidation.\n") for made in found)
+    assert any(made.startswith(TEXT.split("\n")[0] + " The mediastinum is unremarkable.\n") for made in found)
     assert any(re.search(r"[A-Z][a-z]+ [a-z ]+,? the (?:lungs|mediastinum) (?:is|are)", made) for made in found)
     assert any("views" in e.candidate_span for e in candidates("Heart is normal.", "fabrication.filler").values())
+    # Long sentences, and the last one, are not said twice.
+    long = (
+        "The lungs are clear without any sign of consolidation, effusion, pneumothorax, nodule or edema on either side."
+    )
+    text = f"{long} Heart size is normal. Bones are intact."
+    added = {e.candidate_span for e in candidates(text, "fabrication.filler", seeds=40).values()}
+    assert "Heart size is normal." in added and not added & {long, "Bones are intact."}
     # A turn is no item of its own.
     listed = "FINDINGS: Heart is big.\n\nIMPRESSION:\n1. Large heart.\n2. No effusion."
     assert not any(re.search("above|images were", made) for made in candidates(listed, "fabrication.filler"))
