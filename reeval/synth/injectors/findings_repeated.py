@@ -21,6 +21,7 @@ from reeval.synth.terms import Finding
 _RULE = "finding.fabrication.normal"
 # How many a report gives.
 _MOST = 8
+_COUNTED = re.compile(r"\b(?:nodule|mass|lesion|fracture|deformity)\b")
 # A statement of less than the whole.
 _PARTIAL = re.compile(r"otherwise|\b(?:right|left|this|remaining|remainder)\b")
 
@@ -43,7 +44,9 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             continue
         side, lobe = rng.choice(("left", "right")), rng.choice(("upper lobe", "lower lobe"))
         words = rng.choice(_data()["names"][name]).format(side=side, lobe=lobe)
-        text = rng.choice(phrasings).format(x=words)
+        # "Evidence of" one of a kind would want an article.
+        fitting = [p for p in phrasings if "evidence" not in p or not _COUNTED.search(words)]
+        text = rng.choice(fitting).format(x=words)
         end = analysis.sentence(anchor).end
         yield Edit(_RULE, added(analysis, anchor, text), (end, end), frozenset({finding.concept}))
 
