@@ -25,7 +25,9 @@ _BREAK = re.compile(
 )
 _DENIED_AFTER = re.compile(
     r"^[^.;,]{0,40}?\b(?:(?:is|are|was|were) (?:not|no longer|absent|excluded)"
-    r"|(?:has|have) (?:resolved|cleared|been removed)|(?:not|no longer) (?:seen|identified|visualized|present|appreciated)|unlikely|less likely|resolved)\b"
+    r"|(?:has|have) (?:resolved|cleared|been removed)"
+    r"|(?:not|no longer) (?:seen|identified|visualized|present|appreciated)"
+    r"|unlikely|less likely|resolved)\b"
 )
 _DOUBT = re.compile(
     r"\b(?:may|might|could|can(?:not|'t)|possib\w+|probab\w+|likely|suspect\w*|suggest\w*|questionabl\w+|question"
@@ -38,7 +40,8 @@ _READ_AS = re.compile(
     r"|suspicious for|from|caused by|associated with)\b"
 )
 _PAST = re.compile(
-    r"\b(?:history of|status post|s/p|h/o|prior to|post|previously|evaluat\w+ for|assess for|removed|removal of)\b"
+    r"\b(?:history of|status post|s/p|h/o|prior to|post|previously"
+    r"|evaluat\w+ (?:for|of)|assess\w* (?:for|of)|sensitiv\w+ (?:for|to)|removed|removal of)\b"
 )
 _MEASURE = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?:\s?(?:x|by)\s?\d+(?:\.\d+)?)?)\s?-?(?P<unit>mm|cm|millimeters?|centimeters?)\b"
@@ -55,6 +58,18 @@ _INTO_CHANGE = re.compile(
 _INTO_SIZE = re.compile(
     r",?\s+(?:(?:which|that|and)\s+)?(?:(?:measuring|measures?|of)\s+)?"
     r"(?:up to\s+|approximately\s+|about\s+|roughly\s+|now\s+)*(?=\d)"
+)
+# "In the left lower lobe there is a nodule": the site is not read, so that its finding must stay as it is.
+_SITE_FIRST = re.compile(
+    r"(?:projecting |projected |located |situated )?(?:in|within|at|overlying|along|over|on|near|throughout"
+    r"|involving)\b[^.;:]{3,60}?,?\s(?:there (?:is|are)\b|(?:is|are) (?:an?|the|some|several|multiple|two)\b)"
+)
+_NOT = re.compile(r"\bnot\b(?!\s+(?:\w+\s+)?(?:changed|calcified)\b)")
+# Names that are another finding's with a word before them that is not next to them ("calcified 5 mm nodule").
+_FAR = r"\s+(?:(?!(?:and|or|with|of|is|are|no|not|in|to)\b)[\w.-]+\s+){0,6}$"
+_REFINED = (
+    ("nodule", re.compile(rf"(?<![\w-])(?<!partially )(?<!not )calcified{_FAR}"), "calcified_nodule"),
+    ("rib_fracture", re.compile(rf"(?<![\w-])(?:old|healed|remote|chronic){_FAR}"), "old_fracture"),
 )
 _ADJECTIVES = {"upper", "lower", "middle", "mid", "superior", "inferior"}
 _BETWEEN = {"", "the", "lateral", "medial", "anterior", "posterior", "peripheral", "central", "mid", "dependent"}
@@ -135,16 +150,23 @@ def _of_sentence(document: Document, index: int) -> Iterator[Mention]:
     hits = list(terms.find(lower, start, end))
     heads = [(at, hit) for at, hit in enumerate(hits) if hit[2][0].slot == "finding"]
     clean = not PLACEHOLDER.search(document.text, start, end)
+    site_first = _SITE_FIRST.match(lower, start, end) is not None
     for at, (a, b, meanings) in heads:
-        finding = terms.findings()[meanings[0].value]
         slots, low, coordinated = _before(lower, start, hits, at)
         after, high = _after(lower, end, hits, at)
+        finding = terms.findings()[meanings[0].value]
+        refined = _refined(finding, lower[start:a])
+        if refined.name == "old_fracture" != finding.name:
+            slots = [slot for slot in slots if slot.name != "age"]  # part of the name now
+        finding = refined
+        coordinated = coordinated or site_first
         polarity, reading = _polarity(lower, start, end, low, a, b, slots)
         if sentence.section == "other":
             polarity = UNCLEAR
         yield Mention(
             finding, a, b, low, high, index, polarity, meanings[0].plural,
-            reading or (finding.reading and polarity != ABSENT), coordinated, clean, tuple(sorted({*slots, *after}, key=lambda s: (s.start, s.name))),
+            reading or (finding.reading and polarity != ABSENT), coordinated, clean,
+            tuple(sorted({*slots, *after}, key=lambda s: (s.start, s.name))),
         )  # fmt: skip
 
     for finding, pattern in terms.predicates():
@@ -152,7 +174,9 @@ def _of_sentence(document: Document, index: int) -> Iterator[Mention]:
             polarity, _ = _polarity(lower, start, end, match.start(), match.start(), match.end(), [])
             if sentence.section == "other" or re.search(r"\b(?:not|no|without)\b", lower[start : match.end()]):
                 polarity = UNCLEAR
-            inner = [s for hit in terms.find(lower, match.start(), match.end()) for s in _slots(*hit)]
+            inner = [
+                s for hit in terms.find(lower, match.start(), match.end()) for s in _slots(*hit) if s.name != "place"
+            ]
             before, low, coordinated = _before(
                 lower, start, [*(h for h in hits if h[1] <= match.start()), (match.start(), match.end(), ())], -1
             )
@@ -169,12 +193,20 @@ def _of_sentence(document: Document, index: int) -> Iterator[Mention]:
                 high,
                 index,
                 polarity,
-                False,
+                re.search(r"\b(?:are|appear|remain)\b", match[0]) is not None,
                 False,
                 coordinated,
                 clean,
                 tuple(slots),
             )
+
+
+def _refined(finding: Finding, before: str) -> Finding:
+    """The finding that a name means with the words before it."""
+    for name, word, other in _REFINED:
+        if finding.name == name and word.search(before):
+            return terms.findings()[other]
+    return finding
 
 
 def _slots(start: int, end: int, meanings: tuple[Word, ...]) -> Iterator[Slot]:
@@ -197,7 +229,7 @@ def _before(
         slots += _slots(a, b, meanings)
         low = a
     measure = list(_MEASURE.finditer(lower, max(start, low - 24), low))
-    if measure and re.fullmatch(r"[\s-]*", lower[measure[-1].end() : low]):
+    if measure and re.fullmatch(r"[\s-]*(?:(?:in )?diameter\s)?", lower[measure[-1].end() : low]):
         slots.append(Slot("size", measure[-1][0], measure[-1].start(), measure[-1].end()))
         low = measure[-1].start()
         for a, b, meanings in reversed([hit for hit in hits[:at] if hit[1] <= low]):
@@ -265,6 +297,11 @@ def _polarity(lower: str, start: int, end: int, low: int, a: int, b: int, slots:
     read = list(_READ_AS.finditer(before))
     reading = bool(read) and not _BREAK.search(before, read[-1].end())
     if _PAST.search(before[-40:]):
+        return UNCLEAR, reading
+    denied = list(_NOT.finditer(before))
+    if denied and not cues and not _BREAK.search(before, denied[-1].end()):
+        return UNCLEAR, reading
+    if re.search(r"\bnormal\s*$", before):
         return UNCLEAR, reading
     if cues:
         scope = lower[cues[-1].end() : low]

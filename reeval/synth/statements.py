@@ -35,12 +35,13 @@ class Normal:
 @functools.cache
 def _patterns() -> tuple[tuple[str, frozenset[str], bool, re.Pattern[str]], ...]:
     data = tomllib.loads(resources.files(__package__).joinpath("normal.toml").read_text(encoding="utf-8"))
+    between = rf"(?:(?!\b(?:{data['abnormal']}))[^.;]){{0,60}}?"
     return tuple(
         (
             entry["name"],
             frozenset(entry["spaces"]),
             entry.get("acute", False),
-            re.compile("|".join(f"(?:{p})" for p in entry["patterns"])),
+            re.compile("|".join(f"(?:{p})" for p in entry["patterns"]).replace("<normal>", between)),
         )
         for entry in data["normal"]
     )

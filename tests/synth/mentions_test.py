@@ -13,8 +13,8 @@ CASES = [
         [("Small right-sided pleural effusion, unchanged", PRESENT, "degree=small side=right change=stable")],
     ),
     (
-        "There is a calcified granuloma in the left upper lobe measuring 4 mm.",
-        [("calcified granuloma in the left upper lobe measuring 4 mm", PRESENT, "side=left place=upper_lobe size=4 mm")],
+        "There is a calcified granuloma in the left apex measuring 4 mm.",
+        [("calcified granuloma in the left apex measuring 4 mm", PRESENT, "side=left place=apex size=4 mm")],
     ),
     (
         "No focal consolidation, pleural effusion, or pneumothorax.",
@@ -31,16 +31,47 @@ CASES = [
         "Right basilar opacity, which may represent pneumonia.",
         [("Right basilar opacity", PRESENT, "side=right place=base"), ("pneumonia", DOUBTFUL, "")],
     ),
-    ("Possible small left effusion.", [("Possible small left effusion", DOUBTFUL, "certainty=possible degree=small side=left")]),
-    ("No pneumothorax but a small effusion.", [("pneumothorax", ABSENT, ""), ("small effusion", UNCLEAR, "degree=small")]),
+    (
+        "Possible small left effusion.",
+        [("Possible small left effusion", DOUBTFUL, "certainty=possible degree=small side=left")],
+    ),
+    (
+        "No pneumothorax but a small effusion.",
+        [("pneumothorax", ABSENT, ""), ("small effusion", UNCLEAR, "degree=small")],
+    ),
     ("Effusion has resolved.", [("Effusion has resolved", UNCLEAR, "change=resolved")]),
     ("Two nodules in the right lung.", [("Two nodules in the right lung", PRESENT, "count=two side=right place=lung")]),
-    ("A 1.5 cm nodule at the right apex.", [("1.5 cm nodule at the right apex", PRESENT, "size=1.5 cm side=right place=apex")]),
+    (
+        "A 1.5 cm nodule at the right apex.",
+        [("1.5 cm nodule at the right apex", PRESENT, "size=1.5 cm side=right place=apex")],
+    ),
     ("The heart is mildly enlarged.", [("heart is mildly enlarged", PRESENT, "degree=small")]),
     ("The heart is not enlarged.", []),
     ("Left-sided PICC with tip in the SVC.", [("Left-sided PICC", PRESENT, "side=left")]),
     ("INDICATION: Effusion. FINDINGS: Edema.", [("Effusion", UNCLEAR, ""), ("Edema", PRESENT, "")]),
-]  # fmt: skip
+    (
+        "Left costophrenic blunting. A 2 cm diameter nodule.",
+        [
+            ("Left costophrenic blunting", PRESENT, "side=left place=costophrenic"),
+            ("2 cm diameter nodule", PRESENT, "size=2 cm"),
+        ],
+    ),
+    ("Scattered scars.", [("Scattered scars", PRESENT, "")]),
+    ("Bone density is decreased. Normal interstitial markings.", []),
+    (
+        "Interstitial markings are mildly increased.",
+        [("Interstitial markings are mildly increased", PRESENT, "degree=small")],
+    ),
+    ("This does not appear to be an empyema.", [("empyema", UNCLEAR, "")]),
+    ("Evaluation of pneumothorax is limited.", [("pneumothorax", UNCLEAR, "")]),
+    ("Cardiac silhouette is significantly enlarged.", [("Cardiac silhouette is significantly enlarged", PRESENT, "")]),
+    ("The mediastinum is widened.", [("mediastinum is widened", PRESENT, "")]),
+    ("Aortic arch is calcified.", [("Aortic arch is calcified", PRESENT, "")]),
+    (
+        "Left IJ central line. Right subclavian line.",
+        [("Left IJ central line", PRESENT, "side=left"), ("Right subclavian line", PRESENT, "side=right")],
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[text[:40] for text, _ in CASES])
@@ -62,9 +93,49 @@ def test_a_phrase_that_hangs_on_its_neighbour_says_so():
     assert not mention.coordinated
 
 
+def test_a_site_told_first_keeps_its_finding_as_it_is():
+    (mention,) = analyse("In the left midlung zone there is a nodule.").mentions
+    assert mention.coordinated
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Calcified 5 mm nodule.", "calcified_nodule"),
+        ("Calcified right midlung nodule.", "calcified_nodule"),
+        ("Partially calcified right nodule.", "nodule"),
+        ("Non-calcified right nodule.", "nodule"),
+        ("Calcified granuloma and right nodule.", "nodule"),
+        ("Multiple healed left rib fractures.", "old_fracture"),
+        ("Old right 6th rib fracture.", "old_fracture"),
+        ("Right rib fracture.", "rib_fracture"),
+        ("Right thyroid mass.", "neck_mass"),
+        ("Right paratracheal mass.", "mediastinal_mass"),
+        ("Left costophrenic angle blunting.", "blunting"),
+    ],
+)
+def test_words_before_a_name_that_change_what_it_is(text, name):
+    assert analyse(text).mentions[-1].finding.name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Heart size is enlarged, stable.", []),
+        ("The mediastinum is prominent but unchanged.", []),
+        ("The heart is not enlarged.", ["heart"]),
+        ("The heart size remains within normal limits.", ["heart"]),
+        ("Mediastinal contours are stable.", ["mediastinum"]),
+    ],
+)
+def test_what_is_abnormal_and_stable_is_not_normal(text, names):
+    assert [name for normal in analyse(text).normals for name in normal.names] == names
+
+
 def test_mentions_of_one_finding_are_one_instance():
     analysis = analyse(
-        "FINDINGS: There is a small left effusion. It is unchanged. No pneumothorax.\n\nIMPRESSION: Small left effusion."
+        "FINDINGS: There is a small left effusion. It is unchanged. No pneumothorax.\n\n"
+        "IMPRESSION: Small left effusion."
     )
     (instance,) = analysis.instances
     assert (instance.concept, instance.side, instance.safe, instance.denied) == (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence
-from reeval.synth.injectors.comparison_whole import cased, data, pattern
+from reeval.synth.injectors.comparison_whole import NO_PRIOR, cased, data, pattern
 from reeval.synth.injectors.comparison_whole import edits as of_the_study
 from reeval.synth.injectors.nounphrase import article, closes, ends, exchanged, free, prefixed, told
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
@@ -279,7 +279,7 @@ def _given(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
     mention = instance.mentions[0]
     if mention.reading or len({m.sentence for m in instance.mentions}) > 2:
         return
-    if re.search(r"\bno (?:comparison|prior|previous)|\bnot available|\bunavailable", document.lower):
+    if NO_PRIOR.search(document.lower):
         return
     matter, idle = all(matters(m) for m in instance.mentions), all(_idle(m) for m in instance.mentions)
     if any(m.slot("age") or m.slot("certainty") for m in instance.mentions):

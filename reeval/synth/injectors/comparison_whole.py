@@ -13,6 +13,8 @@ from reeval.synth.edit import Change, Edit, added_sentence, dropped_sentence
 from reeval.synth.injectors.nounphrase import exchanged
 from reeval.synth.mentions import PRESENT
 
+# No prior study: nothing in it can have stayed as it was.
+NO_PRIOR = re.compile(r"\bno (?:\w+ )?(?:comparison|prior|previous)|\bnot available|\bunavailable")
 _NORMAL = re.compile(r"normal|within normal limits|unremarkable")
 
 
@@ -42,6 +44,7 @@ def edits(analysis: Analysis, rng: random.Random, grave: bool) -> Iterator[Edit]
 def _normal(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     """ "Stable" lost from or added to a structure that is normal."""
     document = analysis.document
+    compared = not NO_PRIOR.search(document.lower)
     for normal in analysis.normals:
         sentence = analysis.sentence(normal.sentence)
         if not set(normal.names) <= set(data()["normal"]["names"]) or not analysis.clean(normal.sentence):
@@ -59,7 +62,7 @@ def _normal(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             first = sentence.start + match.start() if name == "last" or not beside else low
             last = high if name == "last" or not beside else beside.end()
             yield Edit("comparison.omission.stable", (change,), (first, max(last, change.end)), topics)
-        if taken or pattern("whole.any").search(lower):
+        if taken or not compared or pattern("whole.any").search(lower):
             continue
         given = pattern("normal.give").search(lower)
         if given and given.start("front") >= 0:
@@ -92,7 +95,7 @@ def _study(analysis: Analysis, rng: random.Random, grave: bool) -> Iterator[Edit
     own = [i for i, s in enumerate(sentences) if s.section in ("impression", "findings", "")]
     if not own or any(pattern("whole.any").search(lower, s.start, s.end) for s in sentences):
         return
-    if grave or not analysis.instances:
+    if grave or not analysis.instances or NO_PRIOR.search(lower):
         return
     last = own[-1]
     changes = added_sentence(document, last, str(rng.choice(data()["whole"]["stable"])))

@@ -70,7 +70,7 @@ def _given(
         return
     if len({s.start for _, s in degrees}) < len(degrees) or len({id(m) for m, _ in degrees}) < len(degrees):
         return  # two words of degree on one finding
-    if said(analysis, thing, _SIZED):
+    if said(analysis, thing, _SIZED) or any(_shared(analysis, mention) for mention, _ in degrees):
         return
     words = [document.lower[s.start : s.end] for _, s in degrees]
     if any(word in _data()["loose"] or _attached(analysis, s) for word, (_, s) in zip(words, degrees, strict=True)):
@@ -120,7 +120,7 @@ def _not_given(
         first = instance.mentions[0]
         span = None
         for mention in instance.mentions:
-            if mention.reading or mention.finding.reading:
+            if mention.reading or mention.finding.reading or _shared(analysis, mention):
                 return
             found = _put(analysis, mention, new)
             if found is None:
@@ -157,6 +157,18 @@ def _fits_urgent(analysis: Analysis, thing: Thing) -> bool:
     if thing.topics & {"heart_size"}:
         return not said(analysis, thing, re.compile(_data()["mild_said"]))
     return not said(analysis, thing, re.compile(_data()["mild_said"])) and not not_acute(analysis)
+
+
+def _shared(analysis: Analysis, mention: Mention) -> bool:
+    """Whether a word before it would hold for a graver finding joined to it as well: "small scar and/or effusion"."""
+    lower = analysis.document.lower
+    return any(
+        other.low == other.start
+        and other.finding.weight != "benign"
+        and other.start > mention.high
+        and re.fullmatch(r"\s*(?:and/or|and|or|/|,)\s*", lower[mention.high : other.low])
+        for other in analysis.by_sentence[mention.sentence]
+    )
 
 
 def _attached(analysis: Analysis, slot: Slot) -> bool:

@@ -13,6 +13,7 @@ from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence, dropped_sentence
 from reeval.synth.injectors.links import Link, begin, links
 from reeval.synth.injectors.nounphrase import closes, ends, exchanged
+from reeval.synth.injectors.things import things
 from reeval.synth.mentions import ABSENT, PRESENT, Mention
 
 _REST = re.compile(r"\b(?:differential|alternatively|versus|less likely|or|although|though|but|given|if)\b|/")
@@ -46,9 +47,12 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         yield from _whole(analysis, link, found)
         yield from _member(analysis, link)
         yield from _other(analysis, link, found, rng)
+    # What is read as something elsewhere in the report needs no other reading.
+    read = {id(one) for thing in things(analysis) if len(thing.topics) > 1 for one in thing.instances}
     for instance in analysis.instances:
         if (
             instance.safe
+            and id(instance) not in read
             and not instance.follow_ups
             and all(m.clean and m.polarity == PRESENT for m in instance.mentions)
         ):
@@ -206,6 +210,10 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
                 new for new in data["exchanges"][family].get(kind, ())
                 if _fits(analysis, new, kind, ranges, subjects)
             ]  # fmt: skip
+            if kind == "other":
+                # "Atelectasis or airspace disease" as "pneumonia or airspace disease" says nothing else.
+                beside = {m.finding.concept for o, _ in places for m in (*o.members, o.subject) if m}
+                options = [new for new in options if not _concepts(new) & (beside - {member.finding.concept})]
             if kind == "other" and any(_WORRIED.search(document.lower, o.start, o.end) for o, _ in places):
                 options = [new for new in options if _grave(new)]
             if not options:

@@ -19,6 +19,8 @@ ACT, BENIGN, OPEN = "act", "benign", "open"
 
 # Lung concepts that are a state of both lungs rather than a thing in a place.
 _STATES = {"low_volumes", "hyperinflation", "copd"}
+# What blunts an angle, so that the two are one thing.
+_BLUNTS = {"pleural_effusion", "pleural_thickening"}
 _MAYBE_NOTHING = re.compile(
     r"\b(?:nipple|telemetry|electrodes?|artifact\w*|artefact\w*|summation|overlap\w*|superimpos\w*|confluence|callus"
     r"|skin fold|shadows?|external|sternotomy|screws?|hardware|wires?|cartilage|costochondral|costicartilage|healed"
@@ -99,6 +101,8 @@ def _linked(analysis: Analysis, one: Instance, other: Instance) -> bool:
     findings and impression."""
     if one.concept == other.concept or {one.concept, other.concept} & _STATES:
         return False
+    if "blunting" in (one.concept, other.concept) and {one.concept, other.concept} & _BLUNTS:
+        return one.side == other.side or "both" in (one.side, other.side) or "" in (one.side, other.side)
     a, b = one.mentions[0].finding, other.mentions[0].finding
     if a.space not in ("lung", "heart") or b.space not in ("lung", "heart") or "heart_size" in (
         one.concept, other.concept,

@@ -122,3 +122,8 @@ def test_stable_is_not_lost_where_it_spares_a_work_up():
 def test_a_word_that_describes_is_no_comparison():
     assert not made("Increased interstitial markings.", "omission")
     assert made("Interval increase in pleural effusion.", "omission.change")
+
+
+def test_without_a_prior_study_nothing_is_called_stable():
+    assert not made("No comparison is available. Heart size is normal. Scoliosis.", "fabrication")
+    assert made("Heart size is normal. Scoliosis.", "fabrication.stable")

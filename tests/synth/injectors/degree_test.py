@@ -79,3 +79,9 @@ def test_a_capital_behind_a_colon_stays():
     text = "FINDINGS: Clear lungs. Left knee: Minimal degenerative changes."
     assert texts(degree, NEIGHBOUR, text) == {text.replace("Minimal", "Mild")}
     assert texts(degree, LOST_MILD, text) == {text.replace("Minimal d", "D")}
+
+
+def test_a_degree_that_a_graver_finding_shares_stays():
+    assert not texts(degree, NEIGHBOUR, "IMPRESSION: Small left basilar scarring and/or effusion.")
+    assert not texts(degree, ADDED, "IMPRESSION: Cardiomegaly and pulmonary edema.")
+    assert texts(degree, NEIGHBOUR, "IMPRESSION: Small left basilar scarring and no effusion.")

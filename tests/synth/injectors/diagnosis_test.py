@@ -112,3 +112,21 @@ def test_links_say_what_reads_what():
     assert [m.finding.name for m in link.members] == ["atelectasis", "pneumonia"]
     assert link.subject is not None and link.subject.finding.name == "opacity"
     assert not links(analyse("No opacity to suggest pneumonia.")) and not links(analyse("Likely pneumonia."))
+
+
+def test_an_opacity_that_the_impression_reads_gets_no_other_reading():
+    findings = "FINDINGS: Streaky basilar opacities."
+    assert made(f"{findings} Heart is normal.", "fabrication")
+    assert not made(f"{findings}\n\nIMPRESSION: Basilar atelectasis.", "fabrication.work-up")
+
+
+def test_a_reading_exchanged_for_the_other_one_says_nothing_new():
+    assert not any(
+        "pneumonia" in text
+        for text in made("Opacity, which may represent atelectasis or airspace disease.", "inaccuracy.managed")
+    )
+
+
+def test_markings_that_are_increased_are_many():
+    text = "The interstitial markings are increased."
+    assert not any("This " in candidate for candidate in made(text, "fabrication"))
