@@ -40,6 +40,10 @@ def _table() -> dict[str, Any]:
     return table
 
 
+# The share of reports that may contradict themselves: one could call it a finding made up, too.
+_CONTRADICTED = 0.3
+
+
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     """All edits of its rules that a report can carry, a few of each where there are many."""
     for part in (_misleading, _typos, _broken_off, _filler_lost, _filler_added, _contradicted):
@@ -266,7 +270,8 @@ def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         end = analysis.sentence(anchor).end
         topics = frozenset({concept})
         found.append(Edit("wording.fabrication.contradiction", added(analysis, anchor, text), (end, end), topics))
-    yield from rng.sample(found, min(2, len(found)))
+    if rng.random() < _CONTRADICTED:
+        yield from rng.sample(found, min(2, len(found)))
 
 
 def _definite(instance: Instance) -> bool:

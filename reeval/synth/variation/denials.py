@@ -13,6 +13,8 @@ from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten
 
 _PARTS = re.compile(r"(?:\s*,?\s+(?:and/or|or|nor|and)\s+|\s*,\s*)(?:no\s+(?:(?:evidence|findings) of\s+)?)?")
 _HOLDS = re.compile(r"\b(?:with|but|to suggest|however|than|change|which|that|is|are|has|of the|longer|for)\b")
+# "Areas of consolidation", "findings of edema": words that agree with nothing when they change places.
+_LOOSE = re.compile(r"\b(?:areas?|findings?|signs?|typical|foc(?:i|us)|evidence)\b")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ def read(analysis: Analysis, found: Clause, at: int | None = None) -> Denial | N
         if _HOLDS.search(rest) or b - mention.high > 24:
             return None
     items = tuple(running(analysis.document, a, b) for a, b in spans)
+    if any(_LOOSE.search(item.lower()) for item in items):
+        return None
     shared = set(table("denials")["shared"])
     return Denial(
         found,
