@@ -68,7 +68,9 @@ def _normal(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         if given and given.start("front") >= 0:
             word = rng.choice(["Stable", "Unchanged"]) + " n"
             at = sentence.start
-            last = sentence.start + given.end()
+            rest = re.match(r"\w*", document.lower[sentence.start + given.end() :])
+            assert rest is not None
+            last = sentence.start + given.end() + rest.end()
             if document.text[at] == "N" and not document.capitals:
                 yield Edit("comparison.fabrication.stable", (Change(at, at + 1, word),), (at, last), topics)
         elif given:

@@ -150,7 +150,8 @@ def _cut(analysis: Analysis, link: Link) -> list[Change] | None:
     first = document.lower[sentence.start : link.lead].split()
     if not first or first[0] == "there":
         return None
-    plural = link.plural or re.search(r"\band\b", document.lower[sentence.start : link.lead])
+    several = sum(m.end <= link.lead for m in analysis.by_sentence[link.sentence]) > 1
+    plural = link.plural or (several and re.search(r"\band\b", document.lower[sentence.start : link.lead]))
     new = f" {'are' if plural else 'is'} noted"
     return [Change(link.lead, link.last, new.upper() if document.capitals else new)]
 
@@ -212,7 +213,12 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
             ]  # fmt: skip
             if kind == "other":
                 # "Atelectasis or airspace disease" as "pneumonia or airspace disease" says nothing else.
-                beside = {m.finding.concept for o, _ in places for m in (*o.members, o.subject) if m}
+                beside = {
+                    m.finding.concept
+                    for o, _ in places
+                    for m in analysis.by_sentence[o.sentence]
+                    if m.polarity != ABSENT
+                }
                 options = [new for new in options if not _concepts(new) & (beside - {member.finding.concept})]
             if kind == "other" and any(_WORRIED.search(document.lower, o.start, o.end) for o, _ in places):
                 options = [new for new in options if _grave(new)]

@@ -232,6 +232,10 @@ def _flipped(document: Document, slot: Slot) -> str:
 def _without(document: Document, mention: Mention, slot: Slot) -> list[Change] | None:
     """A side word taken out, with "on the" where nothing follows that it could stand before."""
     if slot.start < mention.start:
+        noun = re.match(r"\s(?:lung )?(base|apex)\s", document.lower[slot.end : mention.start])
+        if noun:  # "left base atelectasis"
+            form = {"base": "basilar", "apex": "apical"}[noun[1]]
+            return swapped(document, slot.start, slot.end + noun.end(1), form)
         return removed(document, slot.start, slot.end)
     zone = re.match(r"\s+(?:\w+\s+){0,2}?(?:lung|lobe|base|apex|midlung|zone|hilum)", document.lower[slot.end :])
     if zone and document.lower[: slot.start].endswith("the ") and zone[0].split() != ["lobe"]:

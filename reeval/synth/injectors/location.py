@@ -109,7 +109,10 @@ def _swapped(
     changes: list[Change] = []
     for (mention, slot), word in zip(places, new, strict=True):
         form = _data()["adjectives"].get(word, word) if slot.start < mention.start else word
-        changes += swapped(analysis.document, slot.start, slot.end, form)
+        start = slot.start
+        if form == "lingula" and analysis.document.lower[: slot.start].endswith("left "):
+            start -= len("left ")  # there is but one
+        changes += swapped(analysis.document, start, slot.end, form)
     first, slot = places[0]
     side = next((s for s in first.slots if s.name == "side" and abs(s.start - slot.start) < 12), None)
     low, high = span_of(first, slot)

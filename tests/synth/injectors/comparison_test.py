@@ -127,3 +127,8 @@ def test_a_word_that_describes_is_no_comparison():
 def test_without_a_prior_study_nothing_is_called_stable():
     assert not made("No comparison is available. Heart size is normal. Scoliosis.", "fabrication")
     assert made("Heart size is normal. Scoliosis.", "fabrication.stable")
+
+
+def test_spans_end_with_a_word():
+    text = "Normal cardiomediastinal silhouette. Scoliosis."
+    assert ("Normal cardiomediastinal", "Stable normal cardiomediastinal") in made(text, "fabrication.stable").values()

@@ -130,3 +130,13 @@ def test_a_reading_exchanged_for_the_other_one_says_nothing_new():
 def test_markings_that_are_increased_are_many():
     text = "The interstitial markings are increased."
     assert not any("This " in candidate for candidate in made(text, "fabrication"))
+
+
+def test_two_adjectives_are_one_finding():
+    text = "Left midlung and basilar streaky opacity may represent atelectasis."
+    assert set(made(text, "omission")) == {"Left midlung and basilar streaky opacity is noted."}
+
+
+def test_another_reading_in_other_words_counts_too():
+    text = "Retrocardiac opacity may represent minimal atelectasis or a small focus of airspace disease."
+    assert not any("pneumonia" in candidate for candidate in made(text, "inaccuracy.managed"))

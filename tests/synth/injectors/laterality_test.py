@@ -115,3 +115,9 @@ def test_no_side_is_added_where_another_may_be_known(text):
 
 def test_the_loss_of_a_side_that_only_some_treat_is_left_open():
     assert not {TREATED, LOST} & set(candidates(laterality, "FINDINGS: Right lower lobe pneumonia."))
+
+
+def test_a_base_without_its_side_is_basilar():
+    assert texts(laterality, LOST, "FINDINGS: Left base atelectasis. Normal heart.") == {
+        "FINDINGS: Basilar atelectasis. Normal heart."
+    }

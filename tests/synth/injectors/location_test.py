@@ -83,3 +83,8 @@ def test_the_rib_above_or_below():
 )
 def test_no_distant_site_where_the_rest_would_tell(text):
     assert DISTANT not in candidates(location, text)
+
+
+def test_the_lingula_needs_no_side():
+    made = texts(location, ADJACENT, "FINDINGS: Granuloma in the left lower lobe. Heart is normal.")
+    assert made == {"FINDINGS: Granuloma in the lingula. Heart is normal."}
