@@ -17,7 +17,7 @@ from reeval.synth.mentions import PRESENT, Mention, Slot
 # A second word of size that would contradict the new one, or a number that does.
 _SIZED = re.compile(
     r"\b(?:subcentimeter|subtle|thin|amount|degree|\d+(?:\.\d+)?\s?-?(?:mm|cm|%)|percent|half|third|entire|whole|nearly|vague"
-    r"|low normal|upper limits|borderline|size)\b"
+    r"|low normal|upper limits|borderline|size|dense|dens\w+ calcified|heav(?:y|ily)|exuberant|bulky|bridging)\b"
 )
 _ADJECTIVE = re.compile(
     r"(?:enlarged|enlargement of|widening|tortuosity of|tortuous|calcified a|ectatic|low |hypo|elevated|exagg|blunt"

@@ -31,7 +31,9 @@ _ONE_SIDED_LOBE = re.compile(
 _BOTH_LUNGS = re.compile(
     r"\b(?:bases|apices|lungs|lobes|zones|fields|hila|bilateral\w*|both|multifocal|scattered|areas|diffuse\w*)\b"
 )
-_UNSURE = re.compile(r"\b(?:may|might|if|could|concern\w*|please|clear|history|evaluat\w*)\b")
+_UNSURE = re.compile(
+    r"\b(?:may|might|if|could|concern\w*|please|clear|history|evaluat\w*|adjacent|associated|compressive|passive)\b"
+)
 _ON_THE = re.compile(r",?\s*\b(?:on|in|at|to) (?:the )?$")
 
 

@@ -21,7 +21,7 @@ _ZONE = re.compile(
     r"|perihilar|segment\w*|inferior|superior|interspace\w*|ribs?|fissure)\b"
 )
 _NARROW = re.compile(
-    r"\b(?:segments?|costophrenic|heart border|cardiac border|fissure|interspace\w*|ribs?|clavicle|behind|level)\b"
+    r"\b(?:segments?|costophrenic|heart border|cardiac border|fissure|interspace\w*|ribs?|clavicle|behind|level|obscur\w+)\b"
 )
 _TWO_SIDES = re.compile(r"\b(?:left|right) (?:and|or) (?:left|right)\b|\bbilateral\w*|\bboth\b")
 _PREPOSITION = re.compile(

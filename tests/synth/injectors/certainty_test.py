@@ -96,3 +96,8 @@ def test_every_mention_changes():
 )
 def test_what_stays(text, rule):
     assert not made(text, rule)
+
+
+def test_what_the_film_shows_plainly_is_not_hedged():
+    for text in ("Tortuous aorta. Normal heart.", "Aortic calcifications are noted. Normal heart."):
+        assert not made(text, "fabrication.probable")

@@ -69,3 +69,7 @@ def test_capitals():
 )
 def test_no_number_is_touched_that_hangs_together_with_more(text):
     assert not {ONE, LOST, FOLLOW_UP} & set(candidates(count, text))
+
+
+def test_what_is_scattered_is_not_counted():
+    assert not texts(count, "count.fabrication.exact", "FINDINGS: Scattered calcified granulomas.")

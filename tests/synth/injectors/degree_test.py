@@ -85,3 +85,7 @@ def test_a_degree_that_a_graver_finding_shares_stays():
     assert not texts(degree, NEIGHBOUR, "IMPRESSION: Small left basilar scarring and/or effusion.")
     assert not texts(degree, ADDED, "IMPRESSION: Cardiomegaly and pulmonary edema.")
     assert texts(degree, NEIGHBOUR, "IMPRESSION: Small left basilar scarring and no effusion.")
+
+
+def test_what_is_dense_is_not_slight():
+    assert not texts(degree, ADDED_MILD, "FINDINGS: Dense atherosclerotic calcification of the aorta.")

@@ -121,3 +121,7 @@ def test_a_base_without_its_side_is_basilar():
     assert texts(laterality, LOST, "FINDINGS: Left base atelectasis. Normal heart.") == {
         "FINDINGS: Basilar atelectasis. Normal heart."
     }
+
+
+def test_what_lies_beside_something_else_has_its_side():
+    assert not texts(laterality, DETAIL, "FINDINGS: There is adjacent compressive atelectasis. Normal heart.")

@@ -88,3 +88,7 @@ def test_no_distant_site_where_the_rest_would_tell(text):
 def test_the_lingula_needs_no_side():
     made = texts(location, ADJACENT, "FINDINGS: Granuloma in the left lower lobe. Heart is normal.")
     assert made == {"FINDINGS: Granuloma in the lingula. Heart is normal."}
+
+
+def test_what_a_lobe_obscures_keeps_the_lobe():
+    assert not texts(location, ADJACENT, "FINDINGS: Right middle lobe opacity obscures the diaphragm. Normal heart.")
