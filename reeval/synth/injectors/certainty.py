@@ -144,7 +144,10 @@ def _doubts(analysis: Analysis, mention: Mention, word: str, table: str, rng: ra
     hanging = _HANGING.match(lower, mention.high, sentence.end) or re.search(
         r"(?:,|/|\b(?:and|or))\s*$", lower[sentence.start : mention.low]
     )
-    if free(document, mention) and not hanging and not (count and count.start == mention.low):
+    # What is seen is not questionable: "is seen" becomes "is suspected" below.
+    seen = re.compile(r" (?:is|are)(?: (?:present|noted|seen|identified|visualized|demonstrated))(?=\s*\.|\s*$)")
+    tail = seen.match(lower, mention.high, sentence.end)
+    if free(document, mention) and not hanging and not tail and not (count and count.start == mention.low):
         found.append(prefixed(document, mention.low, word))
     if len(analysis.by_sentence[mention.sentence]) > 1:
         return found
@@ -152,8 +155,6 @@ def _doubts(analysis: Analysis, mention: Mention, word: str, table: str, rng: ra
     if there and table != "suspicion":
         at = sentence.start + there.start("be")
         found.append(Change(at, sentence.start + there.end("be"), "MAY BE" if document.capitals else "may be"))
-    seen = re.compile(r" (?:is|are)(?: (?:present|noted|seen|identified|visualized|demonstrated))(?=\s*\.|\s*$)")
-    tail = seen.match(lower, mention.high, sentence.end)
     if tail:
         be = "are" if mention.plural else "is"
         new = rng.choice([f" {be} possible", f" {be} suspected"]) if table == "doubtful" else f" {be} suspected"

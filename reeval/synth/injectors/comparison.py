@@ -15,6 +15,8 @@ _AFTER = re.compile(
     r"(?P<comma>,?)\s+(?:(?:which )?(?P<verb>is|are|has|have|appears?|remains?) )?"
     r"(?:(?:overall|also|been|grossly|slightly|mildly|significantly) )*$"
 )
+# The study as a whole is as it was.
+_AS_BEFORE = re.compile(r"\bno (?:significant |interval )*change|\bstable (?:chest|exam|study|appearance of the chest)")
 _CLOSED = re.compile(r"\s*(?:[.;,]|$|(?:from|since|compared|when compared|in the interval|in size|in position)\b)")
 _NEXT = re.compile(r"\s*(?:[.;]|$|(?:in|at|of|with|without|within|on|involving|overlying|near|is|are)\b(?! and))")
 
@@ -139,7 +141,12 @@ def _edit(
     if slot.end <= mention.start:
         high = max(mention.end, first.end)
         low = min(slot.start, first.start)
-    return Edit(rule, tuple(sorted(changes)), (low, high), frozenset({instance.concept}))
+    return Edit(rule, tuple(sorted(changes)), (low, high), _topics(rule, instance))
+
+
+def _topics(rule: str, instance: Instance) -> frozenset[str]:
+    """A study in which something changed is not unchanged as a whole."""
+    return frozenset({instance.concept} if rule.endswith(("stable", "shade")) else {instance.concept, "comparison"})
 
 
 def _without(analysis: Analysis, mention: Mention, slot: Slot) -> Change | None:
@@ -203,8 +210,7 @@ def _other(
         "better": ["worse"],
         "new": ["stable"],
     }.get(kind, [])
-    others = analysis.document.lower
-    if re.search(r"\bno (?:significant |interval )*change|\bstable (?:chest|exam)", others):
+    if _AS_BEFORE.search(analysis.document.lower):
         targets = []
     if grave and first.finding.name not in data()["never_new"]:
         for target in targets:
@@ -282,7 +288,7 @@ def _given(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
     if NO_PRIOR.search(document.lower):
         return
     matter, idle = all(matters(m) for m in instance.mentions), all(_idle(m) for m in instance.mentions)
-    if any(m.slot("age") or m.slot("certainty") for m in instance.mentions):
+    if any(m.slot("age") or m.slot("certainty") for m in instance.mentions) or _AS_BEFORE.search(document.lower):
         matter = False
     present = [m for m in analysis.by_sentence[mention.sentence] if m.polarity == PRESENT]
     kinds = []
@@ -305,10 +311,10 @@ def _given(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
             options.append((Change(mention.high, mention.high, new), (mention.low, mention.high)))
         if options:
             change, span = rng.choice(options)
-            yield Edit(f"comparison.fabrication.{rule}", (change,), span, frozenset({instance.concept}))
+            yield Edit(f"comparison.fabrication.{rule}", (change,), span, _topics(rule, instance))
         if len(analysis.by_sentence[mention.sentence]) == 1 and closes(document, mention) and not mention.plural:
             new = str(rng.choice(table["sentence"][kind])).format(prior=rng.choice(table["priors"]))
             at = analysis.sentence(mention.sentence).end
             changes = added_sentence(document, mention.sentence, new)
             if "\n" not in changes[0].new and len(changes) == 1 and not re.search(r"\d[.)]", changes[0].new):
-                yield Edit(f"comparison.fabrication.{rule}", changes, (at, at), frozenset({instance.concept}))
+                yield Edit(f"comparison.fabrication.{rule}", changes, (at, at), _topics(rule, instance))

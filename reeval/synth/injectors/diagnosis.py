@@ -326,7 +326,8 @@ def _added(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
                 change = Change(mention.high, mention.high, words.upper() if document.capitals else words)
                 yield Edit(f"diagnosis.fabrication.{rule}", (change,), (mention.low, mention.high), topics)
             if alone and closes(document, mention) and not re.search(r"\b(?:and|with)\b", text):
-                number = "_plural" if mention.plural else ""
+                # "The lungs are hyperinflated. This is ..."
+                number = "_plural" if mention.plural and mention.finding.concept not in data["states"] else ""
                 words = str(rng.choice(data["phrases"][f"{stem}sentence{number}"])).format(x=new)
                 changes = added_sentence(document, index, words)
                 if len(changes) == 1 and not re.search(r"\n|\d[.)]", changes[0].new):

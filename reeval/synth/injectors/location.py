@@ -21,7 +21,8 @@ _ZONE = re.compile(
     r"|perihilar|segment\w*|inferior|superior|interspace\w*|ribs?|fissure)\b"
 )
 _NARROW = re.compile(
-    r"\b(?:segments?|costophrenic|heart border|cardiac border|fissure|interspace\w*|ribs?|clavicle|behind|level|obscur\w+)\b"
+    r"\b(?:segments?|costophrenic|heart border|cardiac border|fissure|interspace\w*|ribs?|clavicle|behind|level"
+    r"|obscur\w+)\b"
 )
 _TWO_SIDES = re.compile(r"\b(?:left|right) (?:and|or) (?:left|right)\b|\bbilateral\w*|\bboth\b")
 _PREPOSITION = re.compile(
@@ -52,7 +53,10 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
 
 def _places(thing: Thing) -> list[tuple[Mention, Slot]]:
     """Words of site, each once; the general "lung" is none."""
-    found = {slot.start: (m, slot) for m, slot in thing.slots("place") if slot.value not in ("lung", "rib")}
+    found: dict[int, tuple[Mention, Slot]] = {}
+    for mention, slot in thing.slots("place"):
+        if slot.value not in ("lung", "rib"):
+            found.setdefault(slot.start, (mention, slot))
     return list(found.values())
 
 

@@ -101,3 +101,8 @@ def test_what_stays(text, rule):
 def test_what_the_film_shows_plainly_is_not_hedged():
     for text in ("Tortuous aorta. Normal heart.", "Aortic calcifications are noted. Normal heart."):
         assert not made(text, "fabrication.probable")
+
+
+def test_what_is_seen_is_suspected():
+    found = made("Osteophytes are noted. Normal heart.", "fabrication.probable")
+    assert found and all("suspected" in text or "may be" in text for text in found)

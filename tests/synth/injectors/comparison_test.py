@@ -132,3 +132,11 @@ def test_without_a_prior_study_nothing_is_called_stable():
 def test_spans_end_with_a_word():
     text = "Normal cardiomediastinal silhouette. Scoliosis."
     assert ("Normal cardiomediastinal", "Stable normal cardiomediastinal") in made(text, "fabrication.stable").values()
+
+
+def test_a_changed_finding_and_an_unchanged_study_do_not_go_together():
+    analysis = analyse("Cardiomegaly. Scoliosis.")
+    edits = list(comparison.edits(analysis, random.Random(0)))
+    change = [edit for edit in edits if edit.severity == "significant"]
+    assert change and all("comparison" in edit.topics for edit in change)
+    assert not made("Cardiomegaly. Stable chest.", "fabrication.change")

@@ -55,7 +55,7 @@ def test_candidates_are_whole_and_their_spans_stand(text):
         ("Left effusion.", "fabrication.work-up", "Left effusion, likely due to malignancy."),
         ("Cardiomegaly is present.", "fabrication.work-up",
          "Cardiomegaly is present. This is consistent with congestive heart failure."),
-        ("Calcified granuloma.", "fabrication.usual", "Calcified granuloma, consistent with prior histoplasmosis."),
+        ("Calcified granuloma.", "fabrication.usual", "Calcified granuloma, likely related to prior histoplasmosis."),
         ("Hyperinflation.", "fabrication.usual", "Hyperinflation, compatible with COPD."),
         ("Opacity suspicious for a pneumonia.", "inaccuracy.managed-differently",
          "Opacity suspicious for pulmonary edema."),
@@ -140,3 +140,14 @@ def test_two_adjectives_are_one_finding():
 def test_another_reading_in_other_words_counts_too():
     text = "Retrocardiac opacity may represent minimal atelectasis or a small focus of airspace disease."
     assert not any("pneumonia" in candidate for candidate in made(text, "inaccuracy.managed"))
+
+
+def test_streaks_are_read_as_no_malignancy():
+    found = " ".join(made("Streaky basilar opacities. Normal heart.", "fabrication.work-up"))
+    assert "pneumonia" in found and "malignancy" not in found and "carcinoma" not in found
+    assert "malignancy" in " ".join(made("Rounded right upper lobe opacity. Normal heart.", "fabrication.work-up"))
+
+
+def test_lungs_are_a_state():
+    found = made("Low lung volumes. Normal heart.", "fabrication.usual")
+    assert any("This " in text for text in found) and not any("These " in text for text in found)

@@ -92,3 +92,10 @@ def test_the_lingula_needs_no_side():
 
 def test_what_a_lobe_obscures_keeps_the_lobe():
     assert not texts(location, ADJACENT, "FINDINGS: Right middle lobe opacity obscures the diaphragm. Normal heart.")
+
+
+def test_the_span_is_that_of_the_first_finding_of_a_site():
+    text = "FINDINGS: Degenerative change of the lower thoracic spine, anterior osteophytes. Normal heart."
+    assert {before for before, _ in spans(location, ADJACENT, text)} == {
+        "Degenerative change of the lower thoracic spine"
+    }
