@@ -242,7 +242,7 @@ def _additions(
         name = document.lower[mention.start : mention.end]
         if "names" in entry and name not in entry["names"]:
             continue
-        if rule == "urgency" and not_acute(analysis):
+        if rule == "urgency" and (not_acute(analysis) or re.search(entry.get("not", "(?!)"), document.lower)):
             continue
         lung = next((s for s in mention.slots if s.name == "place" and s.value == "lung"), None)
         side = mention.slot("side")

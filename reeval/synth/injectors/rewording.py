@@ -34,10 +34,11 @@ def removed(document: Document, start: int, end: int) -> list[Change]:
     """A word or phrase taken out."""
     text = document.text
     following = text[end:].lstrip(" \t,")
+    within = re.search(r"[a-z,]\s+$", text[max(0, start - 8) : start]) is not None  # "small T-spine osteophytes"
     if text[start].isdigit() and following[:1].islower() and any(s.start == start for s in document.sentences):
         at = text.index(following[0], end)  # the first word behind a number that began the sentence
         return [Change(start, at + 1, following[0].upper())]
-    if text[start].isupper() and following[:1].islower() and not document.capitals:
+    if text[start].isupper() and following[:1].islower() and not document.capitals and not within:
         return [Change(start, text.index(following[0], end) + 1, following[0].upper())]
     return [*article(document, start, following), dropped_words(document, start, end)]
 

@@ -140,3 +140,8 @@ def test_a_changed_finding_and_an_unchanged_study_do_not_go_together():
     change = [edit for edit in edits if edit.severity == "significant"]
     assert change and all("comparison" in edit.topics for edit in change)
     assert not made("Cardiomegaly. Stable chest.", "fabrication.change")
+
+
+def test_overlapping_structures_do_not_change():
+    text = "Density at the left base, a combination of vascular and osseous structures. Scoliosis."
+    assert not made(text, "fabrication.improvement") and not made(text, "fabrication.change")

@@ -99,3 +99,13 @@ def test_the_span_is_that_of_the_first_finding_of_a_site():
     assert {before for before, _ in spans(location, ADJACENT, text)} == {
         "Degenerative change of the lower thoracic spine"
     }
+
+
+def test_an_abbreviation_taken_out_leaves_no_capital():
+    text = "FINDINGS: There are small T-spine osteophytes. Normal heart."
+    assert texts(location, NOTHING, text) == {"FINDINGS: There are small osteophytes. Normal heart."}
+
+
+def test_emphysema_of_the_lungs_stays_there():
+    assert texts(location, URGENCY, "FINDINGS: Emphysema. Normal heart.")
+    assert not texts(location, URGENCY, "FINDINGS: Hyperinflated lungs. Emphysema.")
