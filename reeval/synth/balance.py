@@ -57,7 +57,7 @@ class Balance:
         both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
         margins = [c.margin(features) * sign for c, features in zip(self._classifiers, both, strict=True)]
         # Surprising is enough: there is no need to mislead.
-        return math.fsum(max(margin, -1.0) for margin in margins) + _RARE * self.tells(both[0], pair.significant)
+        return math.fsum(max(margin, -2.0) for margin in margins) + _RARE * self.tells(both[0], pair.significant)
 
     def tells(self, words: Iterable[str], significant: bool) -> float:
         """How strongly the words of a difference have gone with a label so far, each counted by itself: what a

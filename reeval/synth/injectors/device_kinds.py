@@ -132,7 +132,7 @@ def _named_elsewhere(analysis: Analysis, mentions: list[Mention], concept: str) 
 
 
 # Tubes and lines have words of their own, which nothing harmless adds: few of them, or the words tell the severity.
-_SPARED = 0.75
+_SPARED = 0.9
 
 
 def _added(analysis: Analysis, data: Mapping[str, Any], rng: random.Random) -> Iterator[Edit]:
