@@ -1,14 +1,14 @@
-"""Train the embedded judge from scratch on template pairs.
+"""Train the embedded judge from scratch on pairs of reports that this project writes.
 
 Command:  bash launch/embedded_judge.sh
 Hardware: 2 CPU cores
 Memory:   2.6 GB
-Duration: about an hour; 55 minutes on two cores that had other work too
-Expected: whole verdicts exact, severities aside, on unseen reports: family a 91 %, b 38 %, c 50 % (at step 2490);
-          nearly every difference called significant: D 96.5, R 13.5 on 200 + 200 pairs of family c
+Duration: 38 minutes on two cores that had a little other work too
+Expected: lines of the verdict found, severities aside, on unseen reports of 2 to 4 sentences: 89 % on the split that it
+          learns from, 68 % on train, 69 % on heldout; whole verdicts exact: 82, 51 and 48 % (n 128 each, one pass)
 
-The judge that is shipped was made in two parts of this recipe, not in one: 1,600 steps under steps=2_400, and from
-there, with --start and --start-step=1600, to the end. A second run will come close to it and not repeat it.
+The judge that is shipped was made by one run of this recipe, on pairs as `reeval synth` made them then; its rules have
+been mended since, so another run will come close to it and not repeat it.
 """
 
 from ml_collections import ConfigDict
