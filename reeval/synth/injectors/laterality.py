@@ -260,6 +260,8 @@ def _loose_side(analysis: Analysis, thing: Thing) -> bool:
                 continue
             if index in own or _THORACIC.search(document.lower, sentence.start, sentence.end):
                 return True
+            if "diaphragm" in thing.topics and "diaphragm" in document.lower[sentence.start : sentence.end]:
+                return True
     return False
 
 

@@ -125,3 +125,9 @@ def test_a_base_without_its_side_is_basilar():
 
 def test_what_lies_beside_something_else_has_its_side():
     assert not texts(laterality, DETAIL, "FINDINGS: There is adjacent compressive atelectasis. Normal heart.")
+
+
+def test_a_diaphragm_that_is_told_of_twice_keeps_its_side():
+    text = "FINDINGS: There is elevation of the right hemidiaphragm. Eventration of the right hemidiaphragm."
+    assert not texts(laterality, UNTREATED, text)
+    assert texts(laterality, UNTREATED, "FINDINGS: Normal heart. Eventration of the right hemidiaphragm.")
