@@ -26,13 +26,13 @@ def get_config() -> ConfigDict:
             "data": {
                 "train": "runs/quickstart/train.jsonl",
                 "images": False,
-                "sequence_length": 256,
+                "sequence_length": 400,
                 "two_pass_share": 0.5,
                 "severity_weight": 20.0,
             },
             "train": {
                 "steps": 600,
-                "batch_size": 16,
+                "batch_size": 10,
                 "accumulation": 1,
                 "learning_rate": 4e-3,
                 "final_learning_rate": 0.0,
@@ -50,8 +50,8 @@ def get_config() -> ConfigDict:
             "eval": {
                 "pairs": "runs/quickstart/heldout.jsonl",
                 "batch_size": 100,
-                "max_prompt_tokens": 256,
-                "max_answer_tokens": 128,
+                "max_prompt_tokens": 384,
+                "max_answer_tokens": 160,
                 "base": True,
             },
         }

@@ -59,7 +59,8 @@ def train(options: Options, out: Path, *, start: Path | None = None, start_step:
 def _train(o: Options, made: Path, out: Path, start: Path | None, start_step: int) -> None:
     # The tokenizer.
     bpe = tokenizer.train(o.model.vocab_size, o.data.prompt, o.data.seed)
-    tokenizer.save(bpe, made, max_length=o.data.length)
+    # Of a judge; conversations that are longer than a row of training are few, but there are some.
+    tokenizer.save(bpe, made, max_length=2 * o.data.length)
 
     # The model, its parameters by name, and the head that is thrown away.
     model = hf.load_model(start) if start else Qwen3(o.model, rngs=nnx.Rngs(o.data.seed))
