@@ -91,7 +91,7 @@ def test_the_lingula_needs_no_side():
 
 
 def test_what_a_lobe_obscures_keeps_the_lobe():
-    assert not texts(location, ADJACENT, "FINDINGS: Right middle lobe opacity obscures the diaphragm. Normal heart.")
+    assert not texts(location, ADJACENT, "FINDINGS: Right middle lobe opacity obscures the cardiac margin. Normal lung volumes.")
 
 
 def test_the_span_is_that_of_the_first_finding_of_a_site():
