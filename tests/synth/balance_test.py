@@ -81,7 +81,7 @@ CLEAN = "FINDINGS: Small left effusion. The lungs are clear.\n\nIMPRESSION: Smal
         (CLEAN.replace("IMPRESSION: Small left", "IMPRESSION: Small right"), ["contradiction"]),
         (CLEAN.replace("IMPRESSION: Small left", "IMPRESSION: No"), ["contradiction"]),
         (CLEAN.replace("The lungs are clear", "The lungs are clear. Large left lung mass"), ["contradiction"]),
-        (CLEAN.replace("The lungs are", "The lungs are otherwise").replace("Small left effusion. The", "Nodule. The"), []),
+        (CLEAN.replace("lungs are", "lungs are otherwise").replace("Small left effusion. The", "Nodule. The"), []),
         (CLEAN.replace("left effusion.", "left  effusion."), ["form: spaces"]),
         (CLEAN.replace("clear.", "clear.."), ["form: stops"]),
         (CLEAN.replace("Small left effusion. The", "A effusion. The"), ["form: article"]),

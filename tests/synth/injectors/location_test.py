@@ -91,7 +91,8 @@ def test_the_lingula_needs_no_side():
 
 
 def test_what_a_lobe_obscures_keeps_the_lobe():
-    assert not texts(location, ADJACENT, "FINDINGS: Right middle lobe opacity obscures the cardiac margin. Normal lung volumes.")
+    text = "FINDINGS: Right middle lobe opacity obscures the cardiac margin. Normal lung volumes."
+    assert not texts(location, ADJACENT, text)
 
 
 def test_the_span_is_that_of_the_first_finding_of_a_site():
