@@ -40,9 +40,9 @@ class Mixture:
     """
 
     significant: float = 0.5
-    significant_errors: tuple[float, ...] = (0.62, 0.28, 0.1)
-    beside: tuple[float, ...] = (0.5, 0.4, 0.1)
-    insignificant_errors: tuple[float, ...] = (0.1, 0.5, 0.32, 0.08)
+    significant_errors: tuple[float, ...] = (0.56, 0.31, 0.13)
+    beside: tuple[float, ...] = (0.56, 0.36, 0.08)
+    insignificant_errors: tuple[float, ...] = (0.12, 0.53, 0.29, 0.06)
     unvaried: float = 0.12
     identical: float = 0.03
     drafts: int = 4

@@ -31,6 +31,8 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
     if not new:
         while end < len(text) and text[end] in " \t":
             end += 1
+        if text[end : end + 1] == "\n" and start and text[start - 1] in " \t":
+            end += 1  # a line that was broken here goes on
     if _first(document, start) and not text[start].islower() and not document.capitals:
         if not new:
             return Change(start, end + 1, text[end].upper())
