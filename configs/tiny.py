@@ -31,8 +31,8 @@ def get_config() -> ConfigDict:
                 "severity_weight": 20.0,
             },
             "train": {
-                "steps": 600,
-                "batch_size": 10,
+                "steps": 750,
+                "batch_size": 8,
                 "accumulation": 1,
                 "learning_rate": 4e-3,
                 "final_learning_rate": 0.0,

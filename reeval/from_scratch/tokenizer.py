@@ -18,7 +18,8 @@ from reeval.from_scratch.pairs import written
 from reeval.pairs import Pair
 from reeval.synth.compose import Mixture
 from reeval.synth.terms import vocabulary
-from reeval.verdicts import Verdict
+from reeval.taxonomy import SEVERITIES, TYPES
+from reeval.verdicts import NONE, Verdict
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -29,8 +30,8 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
 _OPENINGS = ('| "', '=> "')
-# What it is fitted to: so many pairs of the reports it is trained on, and each phrase of the lexicon so many times.
-_PAIRS, _EACH_PHRASE = 6000, 20
+# What it is fitted to: so many pairs, and each phrase of the lexicon and each word of the format so many times.
+_PAIRS, _EACH_PHRASE, _EACH_WORD = 6000, 20, 500
 
 
 def train(vocab_size: int, prompt: str, seed: int) -> Tokenizer:
@@ -77,6 +78,8 @@ def _pairs(seed: int) -> tuple[Pair, ...]:
 def _corpus(prompt: str, seed: int) -> Iterator[str]:
     for phrase in vocabulary():
         yield f" {phrase} {phrase[0].upper()}{phrase[1:]}" * _EACH_PHRASE
+    for word in (NONE, *SEVERITIES, *TYPES):
+        yield f"assistant\n{word}\n" * _EACH_WORD
     for pair, mode in zip(_pairs(seed), itertools.cycle(prompts.MODES), strict=False):
         assert pair.errors is not None
         turns = [*prompts.first_messages(prompt, mode, pair), prompts.second_message(prompt)]

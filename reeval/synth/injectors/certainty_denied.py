@@ -84,5 +84,5 @@ def _not_excluded(analysis: Analysis, rng: random.Random, data: Mapping[str, Any
         changes = replaced_sentence(document, index, new)
         topics = frozenset(m.finding.concept for m in mentions)
         # Few of them: the words of this doubt stand nowhere else, and would tell the severity.
-        if rng.random() < 0.3:
+        if rng.random() < 0.12:
             yield Edit("certainty.fabrication.doubtful", changes, (sentence.start, sentence.end), topics)

@@ -162,7 +162,7 @@ def _added(analysis: Analysis, rng: random.Random, *, advised: bool) -> Iterator
     for text in rng.sample(texts["generic"] + (texts["needless"] if idle else []), 5):
         yield Edit(f"{_RULE}fabrication.generic", added(analysis, last, text), (end, end), _TOPICS)
     if idle:
-        for text in rng.sample(texts["unsupported"], rng.choice((0, 0, 3))):
+        for text in rng.sample(texts["unsupported"], rng.choice((0, 0, 0, 3))):
             yield Edit(f"{_RULE}fabrication.unsupported", added(analysis, last, text), (end, end), _TOPICS)
 
 
