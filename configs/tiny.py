@@ -26,12 +26,12 @@ def get_config() -> ConfigDict:
             "data": {
                 "train": "runs/quickstart/train.jsonl",
                 "images": False,
-                "sequence_length": 400,
+                "sequence_length": 480,
                 "two_pass_share": 0.5,
                 "severity_weight": 20.0,
             },
             "train": {
-                "steps": 750,
+                "steps": 640,
                 "batch_size": 8,
                 "accumulation": 1,
                 "learning_rate": 4e-3,
