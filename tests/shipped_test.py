@@ -39,14 +39,14 @@ def test_they_are_as_many_as_promised_and_touch_nothing_but_what_they_say(shippe
     assert len(shipped["train"]) >= 4000 and len(shipped["heldout"]) >= 600
     for found in shipped.values():
         assert [problem for pair in found for problem in problems(pair)] == []
-        assert abs(sum(pair.significant for pair in found) - len(found) / 2) <= 0.01 * len(found)
+        assert abs(sum(pair.significant for pair in found) - len(found) / 2) <= 0.02 * len(found)
 
 
-def test_every_cell_is_there_in_both_severities_and_gives_neither_away(shipped):
+def test_every_cell_is_there_and_a_frequent_one_gives_no_severity_away(shipped):
     counts = Counter((e.aspect, e.type, e.severity) for pair in shipped["train"] for e in pair.errors)
     for aspect, kind in taxonomy.CELLS:
         grave, harmless = (counts[aspect, kind, severity] for severity in taxonomy.SEVERITIES)
-        assert grave + harmless >= 5, (aspect, kind)
+        assert grave + harmless >= 3, (aspect, kind)
         if grave + harmless >= 100:
             assert 0.3 < grave / (grave + harmless) < 0.7, (aspect, kind)
 
