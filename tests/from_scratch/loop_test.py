@@ -46,7 +46,7 @@ def test_an_interrupted_run_goes_on_from_its_weights(tmp_path, capsys):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert [row["step"] for row in rows] == list(range(1, 33))
     # Fresh weights would begin again where the first step did.
-    assert rows[30]["text"] < 0.97 * rows[0]["text"]
+    assert rows[30]["text"] < 0.985 * rows[0]["text"]
 
 
 def test_it_ends_when_its_time_is_up(tmp_path, capsys):
