@@ -6,14 +6,14 @@ D model, F hidden, N query heads, K key heads, H head size, V vocabulary, L laye
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reeval.models.attention import KVCache, attend, write_cache
+from reeval.models.attention import KeyValues, Past, attend
 from reeval.models.layers import Einsum, Embed, place, rope, segment_positions
 from reeval.models.remat import checkpointed
 
@@ -52,10 +52,7 @@ class Places(NamedTuple):
 
     positions_BT: jax.Array
     segments_BT: jax.Array | None = None
-    images_BS: jax.Array | None = None
-
-
-LayerCache = tuple[jax.Array, jax.Array]
+    images_BT: jax.Array | None = None
 
 
 class Attention(nnx.Module):
@@ -73,20 +70,26 @@ class Attention(nnx.Module):
         self.scale = scale
 
     def __call__(
-        self, x_BTD: jax.Array, places: Places, reach: Reach, cache: LayerCache | None, key: jax.Array | None
-    ) -> tuple[jax.Array, LayerCache | None]:
+        self, x_BTD: jax.Array, places: Places, reach: Reach, past: Sequence[Past] | None, key: jax.Array | None
+    ) -> tuple[jax.Array, KeyValues | None]:
+        """The output, and the keys and values of these tokens unless `past` is None."""
         q_key, k_key, v_key, o_key = split(key, 4)
         q_BTNH = rope(self.q_norm(self.q(x_BTD, q_key)), places.positions_BT, reach.frequency_H)
         k_BTKH = rope(self.k_norm(self.k(x_BTD, k_key)), places.positions_BT, reach.frequency_H)
-        # From here on heads stand before time, as in the cache.
+        # From here on heads stand before time, as in the past.
         k_BKTH, v_BKTH = (x.transpose(0, 2, 1, 3) for x in (k_BTKH, self.v(x_BTD, v_key)))
-        sees: dict[str, Any] = {"scale": self.scale, "window": reach.window, "images_BS": places.images_BS}
-        if cache is None:
-            out_BTNH = attend(q_BTNH, k_BKTH, v_BKTH, segments_BS=places.segments_BT, **sees)
-        else:
-            cache = write_cache(*cache, k_BKTH, v_BKTH, places.positions_BT)
-            out_BTNH = attend(q_BTNH, *cache, query_index_BT=places.positions_BT, **sees)
-        return self.o(out_BTNH, o_key), cache
+        out_BTNH = attend(
+            q_BTNH,
+            k_BKTH,
+            v_BKTH,
+            scale=self.scale,
+            segments_BS=places.segments_BT,
+            window=reach.window,
+            images_BS=places.images_BT,
+            past=past or (),
+            positions_BT=places.positions_BT,
+        )
+        return self.o(out_BTNH, o_key), None if past is None else KeyValues(k_BKTH, v_BKTH)
 
 
 class MLP(nnx.Module):
@@ -170,46 +173,42 @@ class Decoder(nnx.Module):
             return self.embed.attend(x_BTD)
         return self.head(x_BTD, out_dtype=jnp.float32)
 
-    def init_cache(self, batch: int, length: int) -> KVCache:
-        """An empty cache for `batch` sequences of up to `length` tokens, in the dtype of the weights."""
-        c = self.config
-        shape = (c.num_layers, batch, c.num_kv_heads, length, c.head_dim)
-        dtype = self.embed.embedding.dtype
-        return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
-
     def extend(
-        self, tokens_BT: jax.Array, positions_BT: jax.Array, cache: KVCache, images: jax.Array | None = None
-    ) -> tuple[jax.Array, KVCache]:
-        """Hidden states of new tokens that continue the cached ones, and the cache with them.
+        self,
+        tokens_BT: jax.Array,
+        positions_BT: jax.Array,
+        past: Sequence[Past] = (),
+        *,
+        segments_BT: jax.Array | None = None,
+        images: jax.Array | None = None,
+    ) -> tuple[jax.Array, KeyValues]:
+        """Hidden states of tokens that continue what is known of them, and their own keys and values.
 
         Args:
-            tokens_BT: [B, T] int32.
-            positions_BT: [B, T] int32, each token's place in its sequence, rising along T from the number of tokens
-                cached so far; the cache's length or more for padding.
-            images: as in `__call__`; the tokens of one image come in one call.
+            tokens_BT, segments_BT, images: as in `__call__`; the tokens of one image come in one call.
+            positions_BT: [B, T] int32, each token's place in its sequence, one after the other within a segment.
+            past: what they see beside each other, its keys and values [L, B, K, S, H] or [L, K, S, H].
+        Returns:
+            [B, T, D], and [L, B, K, T, H].
         """
         x_BTD, images_BT = self.inputs(tokens_BT, images)
-        images_BS = None
-        if images_BT is not None:
-            B, S = tokens_BT.shape[0], cache.k.shape[3]
-            at = (jnp.arange(B)[:, None], positions_BT)
-            images_BS = jnp.zeros((B, S), images_BT.dtype).at[at].set(images_BT, mode="drop")
-        return self._scan(x_BTD, Places(positions_BT, None, images_BS), cache, None, "none")
+        return self._scan(x_BTD, Places(positions_BT, segments_BT, images_BT), past, None, "none")
 
     def _scan(
-        self, x_BTD: jax.Array, places: Places, cache: KVCache | None, key: jax.Array | None, remat: str
+        self, x_BTD: jax.Array, places: Places, past: Sequence[Past] | None, key: jax.Array | None, remat: str
     ) -> tuple[jax.Array, Any]:
         graph, stacked = nnx.split(self.layers)
         keys_L = None if key is None else jax.random.split(key, self.config.num_layers)
 
         def layer(x_BTD: jax.Array, xs: tuple[Any, Any, Any, Any]) -> tuple[jax.Array, Any]:
-            state, reach, layer_cache, layer_key = xs
-            return nnx.merge(graph, state)(x_BTD, places, reach, layer_cache, layer_key)
+            state, reach, layer_past, layer_key = xs
+            earlier = past and [each._replace(kv=kv) for each, kv in zip(past, layer_past, strict=True)]
+            return nnx.merge(graph, state)(x_BTD, places, reach, earlier, layer_key)
 
         x_BTD = place(x_BTD, "batch", None, None)
-        xs = (stacked, self.reach(), cache and tuple(cache), keys_L)
-        x_BTD, new_cache = jax.lax.scan(checkpointed(layer, remat), x_BTD, xs)
-        return self.final_norm(x_BTD), None if cache is None else KVCache(*new_cache)
+        xs = (stacked, self.reach(), past and [each.kv for each in past], keys_L)
+        x_BTD, new = jax.lax.scan(checkpointed(layer, remat), x_BTD, xs)
+        return self.final_norm(x_BTD), new
 
 
 def split(key: jax.Array | None, n: int) -> Any:

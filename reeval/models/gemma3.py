@@ -5,13 +5,15 @@ transformers' Gemma3ForCausalLM.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reeval.models.decoder import MLP, Attention, Decoder, DecoderConfig, LayerCache, Places, Reach, split
+from reeval.models.attention import KeyValues, Past
+from reeval.models.decoder import MLP, Attention, Decoder, DecoderConfig, Places, Reach, split
 from reeval.models.layers import frequencies, param, place
 
 # A window that no sequence fills, for the layers that have none.
@@ -74,14 +76,14 @@ class Layer(nnx.Module):
         self.post_mlp_norm = Norm(c.d_model, **norm)
 
     def __call__(
-        self, x_BTD: jax.Array, places: Places, reach: Reach, cache: LayerCache | None, key: jax.Array | None
-    ) -> tuple[jax.Array, LayerCache | None]:
+        self, x_BTD: jax.Array, places: Places, reach: Reach, past: Sequence[Past] | None, key: jax.Array | None
+    ) -> tuple[jax.Array, KeyValues | None]:
         attn_key, mlp_key = split(key, 2)
-        out_BTD, cache = self.attn(self.attn_norm(x_BTD), places, reach, cache, attn_key)
+        out_BTD, new = self.attn(self.attn_norm(x_BTD), places, reach, past, attn_key)
         x_BTD = place(x_BTD + self.post_attn_norm(out_BTD), "batch", None, None)
         out_BTD = self.mlp(self.mlp_norm(x_BTD), mlp_key)
         x_BTD = place(x_BTD + self.post_mlp_norm(out_BTD), "batch", None, None)
-        return x_BTD, cache
+        return x_BTD, new
 
 
 class Gemma3(Decoder):

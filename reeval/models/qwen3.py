@@ -5,13 +5,15 @@ transformers' Qwen3ForCausalLM.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reeval.models.decoder import MLP, Attention, Decoder, DecoderConfig, LayerCache, Places, Reach, split
+from reeval.models.attention import KeyValues, Past
+from reeval.models.decoder import MLP, Attention, Decoder, DecoderConfig, Places, Reach, split
 from reeval.models.layers import RMSNorm, frequencies, place
 
 
@@ -34,13 +36,13 @@ class Layer(nnx.Module):
         self.mlp = MLP(c, jax.nn.silu, **made)
 
     def __call__(
-        self, x_BTD: jax.Array, places: Places, reach: Reach, cache: LayerCache | None, key: jax.Array | None
-    ) -> tuple[jax.Array, LayerCache | None]:
+        self, x_BTD: jax.Array, places: Places, reach: Reach, past: Sequence[Past] | None, key: jax.Array | None
+    ) -> tuple[jax.Array, KeyValues | None]:
         attn_key, mlp_key = split(key, 2)
-        out_BTD, cache = self.attn(self.attn_norm(x_BTD), places, reach, cache, attn_key)
+        out_BTD, new = self.attn(self.attn_norm(x_BTD), places, reach, past, attn_key)
         x_BTD = place(x_BTD + out_BTD, "batch", None, None)
         x_BTD = place(x_BTD + self.mlp(self.mlp_norm(x_BTD), mlp_key), "batch", None, None)
-        return x_BTD, cache
+        return x_BTD, new
 
 
 class Qwen3(Decoder):

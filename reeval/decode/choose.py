@@ -1,0 +1,110 @@
+"""The next token of each slot: what the grammar allows, steered to a legal end, and what it says of a severity.
+
+Shape letters: B slots, V vocabulary, S states, C classes of tokens, W tokens that can decide a severity.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from reeval import sharding
+from reeval.decode.grammar import Grammar
+
+_NEVER = np.iinfo(np.int32).max
+
+
+class Tables(NamedTuple):
+    """A grammar on the device, int32.
+
+    needs_SC: tokens at least that an answer takes from here on with a token of the class, it and the end counted;
+    more than any budget where it is not allowed. deciding_W: the tokens that decide in some state.
+    """
+
+    class_V: Any
+    next_SC: Any
+    needs_SC: Any
+    decides_SC: Any
+    deciding_W: Any
+
+
+class Choice(NamedTuple):
+    """The token, the grammar's state after it, and where the token decides a severity the log odds of significant
+    against insignificant among the tokens that were allowed, NaN elsewhere; float32."""
+
+    token_B: jax.Array
+    state_B: jax.Array
+    odds_B: jax.Array
+
+
+def tables(grammar: Grammar, mesh: Mesh) -> Tables:
+    """`grammar`, whole on every device."""
+    after_SC = grammar.next_SC
+    needs_SC = np.where(after_SC >= 0, grammar.distance_S[after_SC] + 1, _NEVER)
+    deciding_C = grammar.decides_SC.any(axis=0)
+    made = Tables(
+        class_V=grammar.class_V,
+        next_SC=after_SC,
+        needs_SC=needs_SC,
+        decides_SC=grammar.decides_SC,
+        deciding_W=np.flatnonzero(deciding_C[grammar.class_V]),
+    )
+    return jax.device_put(Tables(*(np.asarray(x, np.int32) for x in made)), sharding.replicated(mesh))
+
+
+def choose(
+    tables: Tables,
+    logits_BV: jax.Array,
+    state_B: jax.Array,
+    left_B: jax.Array,
+    seed_B2: jax.Array,
+    position_B: jax.Array,
+    *,
+    temperature: float,
+) -> Choice:
+    """The likeliest token of those allowed, or a random one by their weights at `temperature`.
+
+    Args:
+        left_B: tokens that the answer may still have, its end counted.
+        seed_B2, position_B: what alone decides the noise of a token.
+    """
+    allowed_BC = tables.needs_SC[state_B] <= left_B[:, None]
+    scores_BV = logits_BV
+    if temperature:
+        scores_BV = logits_BV / temperature + _noise(seed_B2, position_B, logits_BV.shape[1])
+    allowed_BV = jnp.take(allowed_BC, tables.class_V, axis=1)
+    token_B = jnp.argmax(jnp.where(allowed_BV, scores_BV, -jnp.inf), axis=1).astype(jnp.int32)
+    class_B = tables.class_V[token_B]
+    return Choice(
+        token_B,
+        tables.next_SC[state_B, class_B],
+        _odds(tables, logits_BV, allowed_BC, tables.decides_SC[state_B], class_B),
+    )
+
+
+def _odds(
+    tables: Tables, logits_BV: jax.Array, allowed_BC: jax.Array, decides_BC: jax.Array, class_B: jax.Array
+) -> jax.Array:
+    if not tables.deciding_W.shape[0]:
+        return jnp.full(class_B.shape, jnp.nan, jnp.float32)
+    class_W = tables.class_V[tables.deciding_W]
+    logits_BW = logits_BV[:, tables.deciding_W]
+    decides_BW = jnp.where(allowed_BC[:, class_W], decides_BC[:, class_W], 0)
+
+    def weight(side: int) -> jax.Array:
+        return jax.nn.logsumexp(logits_BW, axis=1, where=decides_BW == side)
+
+    decided_B = jnp.take_along_axis(decides_BC, class_B[:, None], axis=1)[:, 0] > 0
+    return jnp.where(decided_B, weight(1) - weight(2), jnp.nan)
+
+
+def _noise(seed_B2: jax.Array, position_B: jax.Array, V: int) -> jax.Array:
+    """Gumbel noise, [B, V], of a seed and a position each."""
+
+    def one(seed_2: jax.Array, position: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(jax.random.wrap_key_data(seed_2, impl="threefry2x32"), position)
+        return jax.random.gumbel(key, (V,), jnp.float32)
+
+    return jax.vmap(one)(seed_B2, position_B)

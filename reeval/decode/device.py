@@ -1,0 +1,163 @@
+"""The programs of `slots`, compiled when they are first needed, and kept; what they need is known before they run.
+
+Shape letters as in `slots`.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from reeval import sharding
+from reeval.decode import choose
+from reeval.decode.grammar import Grammar
+from reeval.decode.memory import Memory, bytes_held
+from reeval.decode.slots import Made, Programs, Rows, Slots, Starts, empty, shardings
+from reeval.models.attention import KeyValues
+
+
+class Device:
+    """Calls take numpy arrays and what earlier calls gave; the slots that are given to a call are used up."""
+
+    def __init__(
+        self, programs: Programs, mesh: Mesh, grammar: Grammar, prefix: Sequence[int], *, slots: int, length: int
+    ):
+        """
+        Args:
+            prefix: the tokens that prompts share; there may be none.
+            slots, length: how many conversations, and tokens of each beyond the prefix.
+        """
+        self.programs, self.mesh = programs, mesh
+        self.tables = choose.tables(grammar, mesh)
+        self.prefix_tokens = np.asarray(prefix, np.int32)
+        self.slots, self.length = slots, length
+        self._whole = sharding.replicated(mesh)
+        self._compiled: dict[tuple[Any, ...], Any] = {}
+
+    def compilations(self) -> int:
+        """Programs compiled so far."""
+        return len(self._compiled)
+
+    def prefix(self, weights: nnx.State) -> KeyValues | None:
+        """The keys and values of what prompts share."""
+        if not self.prefix_tokens.size:
+            return None
+        tokens_P = jax.device_put(self.prefix_tokens, self._whole)
+        return self._program("prefix", weights, tokens_P)(weights, tokens_P)
+
+    def empty(self, weights: nnx.State) -> Slots:
+        """Slots that nothing is in."""
+        slots = self._slots(weights)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), slots)
+
+    def prefill(
+        self,
+        weights: nnx.State,
+        slots: Slots,
+        prefix: KeyValues | None,
+        rows: Rows,
+        starts: Starts,
+        images: np.ndarray | None,
+    ) -> Slots:
+        """See `Programs.prefill`."""
+        placed_images = None if images is None else self._rows(images)
+        arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), placed_images)
+        return self._program("prefill", *arguments)(*arguments)
+
+    def go_on(
+        self,
+        weights: nnx.State,
+        slots: Slots,
+        prefix: KeyValues | None,
+        rows: Rows,
+        starts: Starts,
+        slot_R: np.ndarray,
+        reach: int,
+    ) -> Slots:
+        """See `Programs.go_on`."""
+        arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), self._rows(slot_R))
+        return self._program("go_on", *arguments, reach=reach)(*arguments)
+
+    def decode(
+        self, weights: nnx.State, slots: Slots, prefix: KeyValues | None, reach: int
+    ) -> tuple[Slots, Made]:
+        """See `Programs.decode`."""
+        arguments = (weights, slots, prefix, self.tables)
+        return self._program("decode", *arguments, reach=reach)(*arguments)
+
+    def memory(self, weights: nnx.State, rows: tuple[int, int], images: tuple[int, ...] | None) -> Memory:
+        """What is needed, compiled but not run; the weights may be abstract.
+
+        Args:
+            rows, images: the shapes of the largest prefill.
+        """
+        slots, prefix = self._slots(weights), self._prefix(weights)
+        row_RT = self._abstract(rows, np.int32, "batch", None)
+        fresh_B, one_B = (self._abstract((self.slots,), dtype, None) for dtype in (bool, np.int32))
+        starts = Starts(fresh_B, one_B, one_B, one_B, one_B, self._abstract((self.slots, 2), np.uint32, None, None))
+        seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
+        programs = [
+            self._program("prefill", weights, slots, prefix, Rows(*[row_RT] * 6), starts, seen),
+            self._program("decode", weights, slots, prefix, self.tables, reach=self.length),
+        ]
+        return Memory(
+            weights=bytes_held(weights),
+            prefix=bytes_held(prefix),
+            cache=bytes_held(slots),
+            temporaries=max(program.memory_analysis().temp_size_in_bytes for program in programs),
+        )
+
+    def _program(self, name: str, *arguments: Any, reach: int | None = None) -> Any:
+        """A method of `Programs`, compiled for these arguments."""
+        key = (name, reach, *(leaf.shape for leaf in jax.tree.leaves(arguments[3:])))
+        if key not in self._compiled:
+            function = getattr(self.programs, name)
+            if reach is not None:
+                function = functools.partial(function, reach=reach)
+            weights = arguments[0]
+            placed: Any = _shardings(self._prefix(weights) if name == "prefix" else self._slots(weights))
+            if name == "decode":
+                placed = (placed, Made(self._whole, self._whole, self._whole))
+            donated = () if name == "prefix" else (1,)
+            jitted = jax.jit(function, donate_argnums=donated, out_shardings=placed)
+            self._compiled[key] = jitted.lower(*arguments).compile()
+        return self._compiled[key]
+
+    def _slots(self, weights: nnx.State) -> Slots:
+        """Their shapes, types and places."""
+        model = nnx.merge(self.programs.graph, weights)
+        made = jax.eval_shape(lambda: empty(model.config, model.embed.embedding.dtype, self.slots, self.length))
+        return jax.tree.map(_abstract, made, shardings(self.mesh, made))
+
+    def _prefix(self, weights: nnx.State) -> KeyValues | None:
+        if not self.prefix_tokens.size:
+            return None
+        _, one, K, _, H = (cache := self._slots(weights).cache.k).shape
+        shape = (cache.shape[0], K, self.prefix_tokens.size, H)
+        kv = self._abstract(shape, cache.dtype, None, "kv_heads", None, None)
+        return KeyValues(kv, kv)
+
+    def _abstract(self, shape: tuple[int, ...], dtype: Any, *axes: str | None) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding.place(self.mesh, axes, shape))
+
+    def _rows(self, tree: Any) -> Any:
+        """On the devices, split along the first axis."""
+        return jax.tree.map(
+            lambda x: jax.device_put(x, sharding.place(self.mesh, ("batch", *[None] * (x.ndim - 1)), x.shape)), tree
+        )
+
+    def _put(self, tree: Any) -> Any:
+        return jax.device_put(tree, self._whole)
+
+
+def _abstract(leaf: Any, placed: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed)
+
+
+def _shardings(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.sharding, tree)
