@@ -93,7 +93,8 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
             rows = _judged(judge, weights, benchmark, mode, path, signature, f"{name} {mode}")
             summaries[mode] = report.summarise(rows, benchmark)
             verdicts[mode].append(rows)
-        writers.write_tensorboard(run.tensorboard / f"eval_{name}", summaries, at_step)
+        writers.write_tensorboard(run.tensorboard / f"eval_{name}", name, summaries, at_step)
+        writers.write_figure(directory / "dr_curve.png", name, summaries)
         results["judges"][name] = {"step": at_step, "adapter_sha256": adapter_sha256, "modes": summaries}
     if config.eval.base:
         results["mcnemar"] = {mode: report.compare(base, tuned, benchmark) for mode, (base, tuned) in verdicts.items()}

@@ -1,7 +1,9 @@
 """From verdicts to figures: one summary a judge and mode, plain enough for JSON.
 
 A rate is `{"percent", "low", "high", "right", "n"}`, low and high being the Wilson 95 % interval; what is
-unknown for want of cases is null. `reeval.metrics` says what each figure means.
+unknown for want of cases is null. `reeval.metrics` says what each figure means. `curve` is `{"threshold", "D", "R"}`,
+a list each, from the threshold above all scores (null) down; it, `area` and its interval are null where verdicts carry
+no probabilities, as those of free decoding do.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from reeval.metrics import breakdown, dr
+from reeval.metrics.curve import curve
 from reeval.metrics.intervals import intervals
 from reeval.metrics.matching import match
 from reeval.metrics.paired import mcnemar
@@ -37,7 +40,8 @@ def summarise(rows: Iterable[Row], pairs: Sequence[Pair], *, seed: int = 0) -> S
     gold = np.array([pair.significant for pair in pairs], bool)
     identical = np.array([pair.identical for pair in pairs], bool)
     judged = _judgements(verdicts)
-    ends = intervals(gold, judged, np.array([pair.reference_id for pair in pairs]), seed=seed)
+    references = np.array([pair.reference_id for pair in pairs])
+    ends = intervals(gold, judged, references, seed=seed)
     modes = sorted({str(row["mode"]) for row in verdicts})
     if len(modes) != 1:
         raise ValueError(f"a summary is of one mode; these verdicts are of {', '.join(modes) or 'none'}")
@@ -48,6 +52,7 @@ def summarise(rows: Iterable[Row], pairs: Sequence[Pair], *, seed: int = 0) -> S
         **_scores(dr.score(gold, judged, identical)),
         "balanced_interval": _ends(ends.balanced),
         "bias_interval": _ends(ends.bias),
+        **_curve(gold, verdicts, references, seed),
         **_breakdowns(gold, judged, verdicts, pairs),
         "baselines": {
             "always_flag": _scores(dr.score(gold, dr.always_flag(len(pairs)), identical)),
@@ -66,8 +71,8 @@ def compare(first: Iterable[Row], second: Iterable[Row], pairs: Sequence[Pair]) 
 def scalars(summary: Summary) -> dict[str, float]:
     """A summary as flat names and numbers for a writer of scalars: "D", "D_low", "by_aspect/device/R_n".
 
-    Left out: what is unknown and, because a page of a thousand charts shows nothing, the severities by aspect
-    and type at once and the baselines.
+    Left out: what is unknown, the points of the curve and, because a page of a thousand charts shows nothing, the
+    severities by aspect and type at once and the baselines.
     """
     flat: dict[str, float] = {}
 
@@ -86,7 +91,8 @@ def scalars(summary: Summary) -> dict[str, float]:
             flat[prefix] = float(value)
 
     severity = {name: value for name, value in summary["severity"].items() if name != "by_aspect_and_type"}
-    walk("", {name: value for name, value in summary.items() if name != "baselines"} | {"severity": severity})
+    left_out = ("baselines", "curve")
+    walk("", {name: value for name, value in summary.items() if name not in left_out} | {"severity": severity})
     return flat
 
 
@@ -112,6 +118,17 @@ def _by_pair(rows: Iterable[Row], pairs: Sequence[Pair]) -> list[Row]:
 def _judgements(verdicts: Sequence[Row]) -> np.ndarray:
     code = {True: dr.SIGNIFICANT, False: dr.NOT_SIGNIFICANT, None: dr.UNPARSABLE}
     return np.array([code[row["significant"]] for row in verdicts], np.int8)
+
+
+def _curve(gold: np.ndarray, verdicts: Sequence[Row], references: np.ndarray, seed: int) -> dict[str, Any]:
+    """The D-R curve over the threshold of the pairs' probabilities."""
+    scores = [math.nan if row["significant"] is None else row.get("probability") for row in verdicts]
+    found = None if None in scores else curve(gold, np.array(scores, float), references, seed=seed)
+    if found is None:
+        return {"area": None, "area_interval": [None, None], "curve": None}
+    thresholds, D, R = (column.tolist() for column in found.thinned())
+    points = {"threshold": [None, *thresholds[1:]], "D": D, "R": R}
+    return {"area": found.area, "area_interval": _ends(found.interval), "curve": points}
 
 
 def _breakdowns(gold: np.ndarray, judged: np.ndarray, verdicts: Sequence[Row], pairs: Sequence[Pair]) -> dict[str, Any]:

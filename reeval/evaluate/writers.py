@@ -1,4 +1,4 @@
-"""Where figures go: results.json, TensorBoard and the tables that a person reads. None holds report text."""
+"""Where figures go: results.json, TensorBoard, a PNG and the tables that a person reads. None holds report text."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
+from reeval.evaluate import figure
 from reeval.evaluate.report import Summary, scalars
 from reeval.files import write_atomically
 from reeval.taxonomy import ASPECTS, TYPES
@@ -22,14 +23,20 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> None:
     write_atomically(Path(path), json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
-def write_tensorboard(logdir: str | Path, summaries: Mapping[str, Summary], step: int) -> None:
-    """Write the scalars of summaries by mode, as "eval/one_pass/D" and so on, at one training step."""
+def write_tensorboard(logdir: str | Path, name: str, summaries: Mapping[str, Summary], step: int) -> None:
+    """Write one judge's scalars by mode, as "eval/one_pass/D" and so on, and its figure, at one training step."""
     # The suffix keeps two writers of one second from writing to one file.
     writer = SummaryWriter(str(logdir), filename_suffix=f".eval.{step}.{'.'.join(summaries)}")
     for mode, summary in summaries.items():
-        for name, value in scalars(summary).items():
-            writer.add_scalar(f"eval/{mode}/{name}", value, step)
+        for scalar, value in scalars(summary).items():
+            writer.add_scalar(f"eval/{mode}/{scalar}", value, step)
+    writer.add_image("eval/dr_curve", figure.pixels(figure.draw(name, summaries)), step, dataformats="HWC")
     writer.close()
+
+
+def write_figure(path: str | Path, name: str, summaries: Mapping[str, Summary]) -> None:
+    """Write the figure of one judge's summaries by mode as a PNG."""
+    Path(path).write_bytes(figure.png(figure.draw(name, summaries)))
 
 
 def print_table(judges: Mapping[str, Mapping[str, Summary]], console: Console | None = None) -> None:
@@ -69,7 +76,14 @@ def _scores(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
         table.add_row(label, *_score_cells(summaries[0][2]["baselines"][key], intervals=False))
     for name, mode, summary in summaries:
         table.add_row(_label(name, mode), *_score_cells(summary))
+    areas = [_area(name, mode, summary) for name, mode, summary in summaries if summary["area"] is not None]
+    table.caption = "\n".join(["Area under the D-R curve, of 1:", *areas]) if areas else None
     return table
+
+
+def _area(name: str, mode: str, summary: Mapping[str, Any]) -> str:
+    low, high = summary["area_interval"]
+    return f"{name} {mode.replace('_', '-')} {summary['area']:.3f} ({low:.3f}..{high:.3f})"
 
 
 def _score_cells(summary: Mapping[str, Any], *, intervals: bool = True) -> list[str]:

@@ -25,7 +25,7 @@ PAIRS = [
 ]
 
 
-def row(of, *errors, parsed=True, mode="one_pass"):
+def row(of, *errors, parsed=True, mode="one_pass", probability=0.0):
     return {
         "pair_id": of.pair_id,
         "reference_id": of.reference_id,
@@ -34,6 +34,7 @@ def row(of, *errors, parsed=True, mode="one_pass"):
         "parse_status": "ok" if parsed else "pass1: line 1 does not have the form of a verdict line",
         "errors": [error_to_json(error) for error in errors] if parsed else None,
         "significant": any(error.significant for error in errors) if parsed else None,
+        "probability": probability if parsed else None,
         "gold": of.significant,
         "identical": of.identical,
     }
@@ -45,8 +46,8 @@ def flagged(error):
 
 # a: both found, the line over-flagged. b: the line over-flagged. c: unparsable. d, e: nothing found.
 ROWS = [
-    row(PAIRS[0], SIDE, flagged(LINE)),
-    row(PAIRS[1], flagged(LINE)),
+    row(PAIRS[0], SIDE, flagged(LINE), probability=0.9),
+    row(PAIRS[1], flagged(LINE), probability=0.9),
     row(PAIRS[2], parsed=False),
     row(PAIRS[3]),
     row(PAIRS[4]),
@@ -84,6 +85,32 @@ def test_by_hand():
     always, never = summary["baselines"]["always_flag"], summary["baselines"]["never_flag"]
     assert (always["D"]["percent"], always["R"]["percent"]) == (100, 0)
     assert (never["D"]["percent"], never["R"]["percent"]) == (0, 100)
+
+
+def test_the_curve_by_hand():
+    summary = report.summarise(ROWS, PAIRS)
+    # c, significant, is unparsable and never flagged; b ties with a, and d and e lie below.
+    assert summary["curve"] == {
+        "threshold": [None, 0.9, 0.0],
+        "D": [0, 50, 50],
+        "R": [100, pytest.approx(200 / 3), 0],
+    }
+    assert summary["area"] == pytest.approx(2.5 / 6)
+    low, high = summary["area_interval"]
+    assert 0 <= low < summary["area"] < high <= 1
+    flat = report.scalars(summary)
+    assert (flat["area"], flat["area_low"], flat["area_high"]) == (summary["area"], low, high)
+    assert not any("curve" in name for name in flat)
+
+
+@pytest.mark.parametrize("free", [{"probability": None}, {}], ids=["decoded freely", "of an earlier version"])
+def test_verdicts_without_probabilities_have_no_curve(free):
+    before = report.summarise(ROWS, PAIRS)
+    rows = [{name: value for name, value in row.items() if name != "probability"} | free for row in ROWS]
+    summary = report.summarise(rows, PAIRS)
+    assert summary["curve"] is summary["area"] is None and summary["area_interval"] == [None, None]
+    of_curve = ("curve", "area", "area_interval")
+    assert all(summary[name] == before[name] for name in before if name not in of_curve)
 
 
 def test_is_plain_json_without_report_text_and_the_order_of_rows_is_nothing():
@@ -133,6 +160,7 @@ def test_a_set_of_one_kind_has_no_balanced_figure():
     summary = report.summarise(ROWS[:1], PAIRS[:1])
     assert summary["R"]["percent"] is summary["balanced"] is summary["harmonic"] is summary["bias"] is None
     assert summary["balanced_interval"] == [None, None]
+    assert summary["curve"] is summary["area"] is None
     assert "balanced" not in report.scalars(summary)
 
 

@@ -26,6 +26,7 @@ ROWS = [
         "mode": "one_pass",
         "errors": [{**error_to_json(e), "severity": "significant"} for e in pair.errors if e.aspect != "finding"],
         "significant": any(e.aspect != "finding" for e in pair.errors) if pair.pair_id != "0-3" else None,
+        "probability": len(pair.errors) / 4 if pair.pair_id != "0-3" else None,
         "gold": pair.significant,
     }
     for pair in PAIRS
@@ -52,7 +53,7 @@ def test_results_are_whole_or_absent(tmp_path, summaries):
 def test_tensorboard_reads_back_what_was_written(tmp_path, summaries):
     # Two steps in one second, as a quick evaluation of base and tuned may come.
     for step in (0, 125):
-        writers.write_tensorboard(tmp_path, summaries, step)
+        writers.write_tensorboard(tmp_path, "tuned", summaries, step)
     events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0}).Reload()
     tags = set(events.Tags()["scalars"])
     for mode, summary in summaries.items():
@@ -62,7 +63,17 @@ def test_tensorboard_reads_back_what_was_written(tmp_path, summaries):
             read = events.Scalars(f"eval/{mode}/{name}")
             assert [event.step for event in read] == [0, 125]
             assert [event.value for event in read] == pytest.approx([value, value], rel=1e-6)
+    images = events.Images("eval/dr_curve")
+    assert [image.step for image in images] == [0, 125]
+    assert images[0].encoded_image_string.startswith(b"\x89PNG") and images[0].height > images[0].width > 300
+    assert {"eval/one_pass/area", "eval/one_pass/area_low"} <= tags
     assert {"eval/one_pass/D", "eval/two_pass/R_without_identical", "eval/one_pass/bias_low"} <= tags
+
+
+def test_the_figure_is_a_png(tmp_path, summaries):
+    path = tmp_path / "dr_curve.png"
+    writers.write_figure(path, "base", summaries)
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def printed(judges, **options):
@@ -76,6 +87,7 @@ def test_plain_lines_hold_every_row_and_fit_80_columns(summaries):
     assert "\x1b" not in text and "…" not in text
     assert max(map(len, text.splitlines())) <= 80
     upper, lower = text.split("Single errors")
+    upper, areas = upper.split("Area under the D-R curve")
     rows = [line.split()[0] for line in upper.splitlines() if line.strip()]
     assert [r for r in rows if r in {"always", "never", "base", "tuned"}] == [
         "always", "never", "base", "base", "tuned", "tuned",
@@ -83,6 +95,8 @@ def test_plain_lines_hold_every_row_and_fit_80_columns(summaries):
     assert upper.count("one-pass") == upper.count("two-pass") == 2
     D = summaries["one_pass"]["D"]
     assert f"{D['low']:.1f}..{D['high']:.1f}" in upper
+    area, (low, high) = summaries["one_pass"]["area"], summaries["one_pass"]["area_interval"]
+    assert f"tuned one-pass {area:.3f} ({low:.3f}..{high:.3f})" in areas
     for label in ("omission", "inaccuracy", "laterality", "device", "finding", "all"):
         assert f"\n{label} " in lower or f"\n {label} " in lower, label
     assert "recommendation" not in lower  # no error of this aspect in the pairs
@@ -106,5 +120,7 @@ def test_pairs_with_labels_alone_have_no_table_of_severities():
     label = {True: "significant", False: "insignificant"}
     graded = [Pair(p.pair_id, p.reference_id, p.reference, p.candidate, label=label[p.significant]) for p in PAIRS]
     out = io.StringIO()
-    writers.print_table({"base": {"one_pass": report.summarise(ROWS, graded)}}, Console(file=out))
+    free = [{**row, "probability": None} for row in ROWS]
+    writers.print_table({"base": {"one_pass": report.summarise(free, graded)}}, Console(file=out))
+    assert "Area" not in out.getvalue()
     assert "Share of pairs" in out.getvalue() and "Single errors" not in out.getvalue()
