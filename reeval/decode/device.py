@@ -83,9 +83,7 @@ class Device:
         arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), self._rows(slot_R))
         return self._program("go_on", *arguments, reach=reach)(*arguments)
 
-    def decode(
-        self, weights: nnx.State, slots: Slots, prefix: KeyValues | None, reach: int
-    ) -> tuple[Slots, Made]:
+    def decode(self, weights: nnx.State, slots: Slots, prefix: KeyValues | None, reach: int) -> tuple[Slots, Made]:
         """See `Programs.decode`."""
         arguments = (weights, slots, prefix, self.tables)
         return self._program("decode", *arguments, reach=reach)(*arguments)
@@ -137,8 +135,8 @@ class Device:
     def _prefix(self, weights: nnx.State) -> KeyValues | None:
         if not self.prefix_tokens.size:
             return None
-        _, one, K, _, H = (cache := self._slots(weights).cache.k).shape
-        shape = (cache.shape[0], K, self.prefix_tokens.size, H)
+        L, _, K, _, H = (cache := self._slots(weights).cache.k).shape
+        shape = (L, K, self.prefix_tokens.size, H)
         kv = self._abstract(shape, cache.dtype, None, "kv_heads", None, None)
         return KeyValues(kv, kv)
 

@@ -277,9 +277,7 @@ class _Run:
                 self.counts.second += len(tokens)
             reach = self._reach(slots=chosen, more=0)
             packed = self._packed(rows, engine.second_rows, max(1, len(tokens) - 1))
-            self.slots = self.device.go_on(
-                self.weights, self.slots, self.prefix, packed, starts, slot_R, reach
-            )
+            self.slots = self.device.go_on(self.weights, self.slots, self.prefix, packed, starts, slot_R, reach)
 
     def _decode(self) -> Made | None:
         taken = [i for i, seat in enumerate(self.seats) if seat is not None]

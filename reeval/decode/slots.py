@@ -104,9 +104,7 @@ class Programs:
         with sharding.activations(self.mesh):
             past = _shared(prefix, rows.start_RT)
             model = nnx.merge(self.graph, weights)
-            _, new = model.extend(
-                rows.tokens_RT, rows.positions_RT, past, segments_BT=rows.segments_RT, images=images
-            )
+            _, new = model.extend(rows.tokens_RT, rows.positions_RT, past, segments_BT=rows.segments_RT, images=images)
             return self._begun(_written(slots, new, rows), starts)
 
     def go_on(

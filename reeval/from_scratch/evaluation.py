@@ -4,13 +4,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from flax import nnx
 
 from reeval import hf, sharding, verdicts
 from reeval.data.conversation import Conversation
-from reeval.decode.greedy import GreedyDecoder
+from reeval.decode import grammar
+from reeval.decode.engine import Engine, Request, Turn
 from reeval.from_scratch.pairs import written
 from reeval.models.qwen3 import Qwen3
 from reeval.pairs import Error, Pair
@@ -20,41 +19,52 @@ from reeval.synth.generator import SPLITS
 
 _SEED = 990_001  # of no training data
 _ANSWER = 192  # tokens at most
+_SLOTS = 32
 
 
 class Evaluation:
-    """Judges `count` unseen pairs of each split; compiles once a model shape and prompt length."""
+    """Judges `count` unseen pairs of each split by free decoding, which says how well the format is known, too."""
 
     def __init__(self, tokenizer_directory: Any, prompt: str, count: int):
         self.conversation = Conversation(hf.load_tokenizer(tokenizer_directory), prompt)
         self.pairs = {
             split: list(itertools.islice(written(split, _SEED, (2, 4), Mixture()), count)) for split in SPLITS
         }
-        self._decoder: GreedyDecoder | None = None
+        self._engine: Engine | None = None
 
     def __call__(self, model: Qwen3) -> dict[str, dict[str, float]]:
         """Split and mode to shares: exact (whole verdicts), found (lines), unreadable (answers)."""
         graph, weights = nnx.split(model)
         return {
-            f"{split} {mode}": _shares(pairs, self._answers(graph, weights, mode, pairs))
+            f"{split} {mode}": _shares(pairs, self._answers(graph, weights, model.config.vocab_size, mode, pairs))
             for split, pairs in self.pairs.items()
             for mode in MODES
         }
 
-    def _answers(self, graph: Any, weights: Any, mode: str, pairs: Sequence[Pair]) -> list[str]:
-        prompts = [self.conversation.prompt(mode, pair) for pair in pairs]
-        length = -(-max(map(len, prompts)) // 128) * 128
-        tokens = np.zeros((len(prompts), length), np.int32)
-        for row, prompt in zip(tokens, prompts, strict=True):
-            row[: len(prompt)] = prompt
-        if self._decoder is None:
-            mesh = sharding.single_device_mesh()
-            self._decoder = GreedyDecoder(
-                graph, mesh, end=self.conversation.end, max_new=_ANSWER, cache_length=640 + _ANSWER
+    def _answers(self, graph: Any, weights: Any, vocab_size: int, mode: str, pairs: Sequence[Pair]) -> list[str]:
+        if self._engine is None:
+            end = self.conversation.end
+            everything = (
+                self.conversation.prompt(m, pair) for m in MODES for some in self.pairs.values() for pair in some
             )
-        _, made = self._decoder.begin(weights, tokens, np.array([len(prompt) for prompt in prompts]))
-        made = jax.device_get(made)
-        return [self.conversation.text(row[:n].tolist()) for row, n in zip(made.tokens, made.counts, strict=True)]
+            self._engine = Engine(
+                graph,
+                sharding.single_device_mesh(),
+                grammar.free(vocab_size, end),
+                prefix=[],
+                second=[],
+                end=end,
+                slots=_SLOTS,
+                max_prompt_tokens=max(map(len, everything)),
+                max_answer_tokens=_ANSWER,
+            )
+        requests = (Request(i, self.conversation.prompt(mode, pair)) for i, pair in enumerate(pairs))
+        answers = {request.key: turns[0].tokens for request, turns in self._engine.run(weights, requests, _no_second)}
+        return [self.conversation.text(answers[i]) for i in range(len(pairs))]
+
+
+def _no_second(request: Request, turn: Turn) -> int:
+    return 0
 
 
 def _shares(pairs: Sequence[Pair], answers: Sequence[str]) -> dict[str, float]:
