@@ -4,11 +4,11 @@ import random
 from collections import Counter
 
 import pytest
+from synth.injected import alone
 
 from reeval import taxonomy
 from reeval.synth import check, generator
 from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.edit import Edit
 from reeval.synth.injectors import INJECTORS
 
@@ -48,13 +48,7 @@ def test_an_edit_changes_what_it_says_and_leaves_a_text_that_does_not_contradict
     for number, report in enumerate(generator.reports("pretrain", 150, 4)):
         before = analyse(report.text)
         for edit in edits_of(report.text, number):
-            candidate = assemble(before.document, [edit])
-            (error,) = candidate.errors
-            assert candidate.text != report.text
-            assert error.reference_span in report.text and error.candidate_span in candidate.text
-            assert error.reference_span != error.candidate_span
-            assert error.reference_span or error.type == "fabrication", edit.rule
-            assert error.candidate_span or error.type == "omission", edit.rule
+            candidate = alone(before, edit)
             total += 1
             if edit.rule != "wording.fabrication.contradiction":
                 new = check.contradictions(analyse(candidate.text)) - check.contradictions(before)

@@ -1,16 +1,13 @@
 """Sentences lost, added and replaced in prose, lists and lines of organs."""
 
 import pytest
+from synth.changed import changed
 
 from reeval.synth import document, edit
 
 
 def applied(text: str, changes: tuple[edit.Change, ...] | None) -> str | None:
-    if changes is None:
-        return None
-    for change in sorted(changes, reverse=True):
-        text = text[: change.start] + change.new + text[change.end :]
-    return text
+    return None if changes is None else changed(text, changes)
 
 
 LIST = "IMPRESSION:\n1. Pneumonia.\n2. Effusion.\n3. Nodule."

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from synth.changed import changed
 
 from reeval.synth.analysis import analyse
 from reeval.synth.candidate import assemble, fits
@@ -28,12 +29,6 @@ REPORTS = [
     "effusion or pneumothorax. The lungs and pleural spaces are clear. Low lung volumes and scattered granulomas.\n\n"
     "IMPRESSION: Normal chest radiograph.",
 ]
-
-
-def changed(text: str, changes: tuple) -> str:
-    for change in sorted(changes, reverse=True):
-        text = text[: change.start] + change.new + text[change.end :]
-    return text
 
 
 def all_of(text: str, draws: int = 25) -> dict[str, set[str]]:

@@ -1,12 +1,10 @@
 """Hedges lost, added and exchanged: what changes, and where nothing may."""
 
-import random
-import re
+import functools
 
 import pytest
+from synth.injected import check_whole, errors
 
-from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import certainty
 
 REPORTS = [
@@ -17,29 +15,12 @@ REPORTS = [
     "Lungs: Left upper lobe pneumonia. Bones: Degenerative changes. No pneumothorax or pleural effusion.",
     "A rib fracture cannot be excluded. Opacities consistent with scarring.",
 ]
-
-
-def made(text, rule="", seeds=25):
-    """Candidate -> (reference's span, candidate's span) of all edits of a rule."""
-    analysis = analyse(text)
-    found = {}
-    for seed in range(seeds):
-        for edit in certainty.edits(analysis, random.Random(seed)):
-            if edit.rule.startswith(f"certainty.{rule}"):
-                candidate = assemble(analysis.document, [edit])
-                error = candidate.errors[0]
-                found[candidate.text] = (error.reference_span, error.candidate_span)
-    return found
+made = functools.partial(errors, certainty)
 
 
 @pytest.mark.parametrize("text", REPORTS)
 def test_candidates_are_whole_and_their_spans_stand(text):
-    found = made(text)
-    assert found
-    for candidate, (before, after) in found.items():
-        assert candidate != text and before in text and after in candidate and after
-        assert not re.search(r"  | \.|\.\.|,\.|(?:^|[.:] )[a-z]", candidate), candidate
-        assert text.isupper() == candidate.isupper()
+    check_whole(certainty, text)
 
 
 @pytest.mark.parametrize(

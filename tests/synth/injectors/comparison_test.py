@@ -1,12 +1,12 @@
 """Words of comparison lost, added and exchanged: what changes, and where nothing may."""
 
+import functools
 import random
-import re
 
 import pytest
+from synth.injected import check_whole, errors
 
 from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import comparison
 
 REPORTS = [
@@ -18,29 +18,12 @@ REPORTS = [
     "Heart: Mildly enlarged heart, unchanged. Bones: Degenerative changes of the spine. Stable chest.",
     "FINDINGS: Left lower lobe pneumonia. Heart size is normal. Scoliosis.\n\nIMPRESSION: Left lower lobe pneumonia.",
 ]
-
-
-def made(text, rule="", seeds=25):
-    """Candidate -> (reference's span, candidate's span) of all edits of a rule."""
-    analysis = analyse(text)
-    found = {}
-    for seed in range(seeds):
-        for edit in comparison.edits(analysis, random.Random(seed)):
-            if edit.rule.startswith(f"comparison.{rule}"):
-                candidate = assemble(analysis.document, [edit])
-                error = candidate.errors[0]
-                found[candidate.text] = (error.reference_span, error.candidate_span)
-    return found
+made = functools.partial(errors, comparison)
 
 
 @pytest.mark.parametrize("text", REPORTS)
 def test_candidates_are_whole_and_their_spans_stand(text):
-    found = made(text)
-    assert found
-    for candidate, (before, after) in found.items():
-        assert candidate != text and before in text and after in candidate
-        assert not re.search(r"  | \.|\.\.|,\.|(?:^|[.:] )[a-z]", candidate), candidate
-        assert text.isupper() == candidate.isupper()
+    check_whole(comparison, text)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +114,8 @@ def test_without_a_prior_study_nothing_is_called_stable():
 
 def test_spans_end_with_a_word():
     text = "Normal cardiomediastinal silhouette. Scoliosis."
-    assert ("Normal cardiomediastinal", "Stable normal cardiomediastinal") in made(text, "fabrication.stable").values()
+    spans = {(e.reference_span, e.candidate_span) for e in made(text, "fabrication.stable").values()}
+    assert ("Normal cardiomediastinal", "Stable normal cardiomediastinal") in spans
 
 
 def test_a_changed_finding_and_an_unchanged_study_do_not_go_together():

@@ -1,7 +1,7 @@
 """Numbers of findings and devices, with nouns and verbs in agreement."""
 
 import pytest
-from attribute_edits import candidates, texts
+from synth.injected import candidates, texts
 
 from reeval.synth.injectors import count
 
@@ -12,45 +12,45 @@ FOLLOW_UP, EXACT = "count.fabrication.follow-up", "count.fabrication.exact"
 
 def test_several_become_one():
     text = "FINDINGS: There are two nodules in the left lung. Heart is normal."
-    assert texts(count, ONE, text, seeds=30) == {
+    assert texts(count, text, ONE, seeds=30) == {
         f"FINDINGS: There is {one} nodule in the left lung. Heart is normal."
         for one in ("a single", "one", "a solitary")
     }
-    assert texts(count, LOST, text) == {"FINDINGS: There is a nodule in the left lung. Heart is normal."}
-    assert texts(count, SEVERAL, text) == {"FINDINGS: There are three nodules in the left lung. Heart is normal."}
+    assert texts(count, text, LOST) == {"FINDINGS: There is a nodule in the left lung. Heart is normal."}
+    assert texts(count, text, SEVERAL) == {"FINDINGS: There are three nodules in the left lung. Heart is normal."}
 
 
 def test_one_becomes_several():
     text = "FINDINGS: There is a solitary nodule in the left lung. Heart is normal."
-    assert "FINDINGS: There are two nodules in the left lung. Heart is normal." in texts(count, ONE, text, seeds=30)
+    assert "FINDINGS: There are two nodules in the left lung. Heart is normal." in texts(count, text, ONE, seeds=30)
     text = "FINDINGS: A nodule is seen in the left lung. Heart is normal."
     assert "FINDINGS: Two nodules are seen in the left lung. Heart is normal." in texts(
-        count, FOLLOW_UP, text, seeds=30
+        count, text, FOLLOW_UP, seeds=30
     )
     text = "FINDINGS: There is an 8 mm nodule in the left lung."
-    assert "FINDINGS: There are two 8 mm nodules in the left lung." in texts(count, FOLLOW_UP, text, seeds=30)
+    assert "FINDINGS: There are two 8 mm nodules in the left lung." in texts(count, text, FOLLOW_UP, seeds=30)
 
 
 def test_bare_plural_becomes_one():
     text = "FINDINGS: Nodules in the left lung. Heart is normal."
-    assert "FINDINGS: Single nodule in the left lung. Heart is normal." in texts(count, FOLLOW_UP, text, seeds=30)
+    assert "FINDINGS: Single nodule in the left lung. Heart is normal." in texts(count, text, FOLLOW_UP, seeds=30)
 
 
 def test_numbers_that_change_nothing():
-    assert texts(count, PLURAL, "FINDINGS: Multiple calcified granulomas. Heart is normal.") == {
+    assert texts(count, "FINDINGS: Multiple calcified granulomas. Heart is normal.", PLURAL) == {
         "FINDINGS: Calcified granulomas. Heart is normal."
     }
     assert "FINDINGS: Three calcified granulomas. Heart is normal." in texts(
-        count, EXACT, "FINDINGS: Calcified granulomas. Heart is normal.", seeds=30
+        count, "FINDINGS: Calcified granulomas. Heart is normal.", EXACT, seeds=30
     )
-    assert texts(count, SEVERAL, "FINDINGS: Three surgical clips. Heart is normal.", seeds=30) == {
+    assert texts(count, "FINDINGS: Three surgical clips. Heart is normal.", SEVERAL, seeds=30) == {
         "FINDINGS: Two surgical clips. Heart is normal.",
         "FINDINGS: Four surgical clips. Heart is normal.",
     }
 
 
 def test_capitals():
-    assert texts(count, LOST, "FINDINGS: TWO NODULES IN THE LEFT LUNG. NORMAL HEART.") == {
+    assert texts(count, "FINDINGS: TWO NODULES IN THE LEFT LUNG. NORMAL HEART.", LOST) == {
         "FINDINGS: NODULE IN THE LEFT LUNG. NORMAL HEART."
     }
 
@@ -72,4 +72,4 @@ def test_no_number_is_touched_that_hangs_together_with_more(text):
 
 
 def test_what_is_scattered_is_not_counted():
-    assert not texts(count, "count.fabrication.exact", "FINDINGS: Scattered calcified granulomas.")
+    assert not texts(count, "FINDINGS: Scattered calcified granulomas.", "count.fabrication.exact")

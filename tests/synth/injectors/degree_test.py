@@ -1,7 +1,7 @@
 """Words of degree: neighbours, opposites, lost and added, as adjectives and as adverbs."""
 
 import pytest
-from attribute_edits import candidates, spans, texts
+from synth.injected import candidates, spans, texts
 
 from reeval.synth.injectors import degree
 
@@ -14,43 +14,43 @@ def test_opposites_and_neighbours():
     text = "FINDINGS: There is a small right pleural effusion. Heart is normal.\n\nIMPRESSION: Small right effusion."
     assert (
         "FINDINGS: There is a large right pleural effusion. Heart is normal.\n\nIMPRESSION: Large right effusion."
-        in texts(degree, URGENCY, text)
+        in texts(degree, text, URGENCY)
     )
-    assert ("small right pleural effusion", "large right pleural effusion") in spans(degree, URGENCY, text)
+    assert ("small right pleural effusion", "large right pleural effusion") in spans(degree, text, URGENCY)
     assert (
         "FINDINGS: There is a tiny right pleural effusion. Heart is normal.\n\nIMPRESSION: Tiny right effusion."
-        in texts(degree, NEIGHBOUR, text)
+        in texts(degree, text, NEIGHBOUR)
     )
 
 
 def test_an_adverb_stays_one_where_the_impression_has_the_noun():
     text = "FINDINGS: The heart is mildly enlarged. Lungs are clear.\n\nIMPRESSION: Mild cardiomegaly."
-    assert texts(degree, URGENCY, text) == {
+    assert texts(degree, text, URGENCY) == {
         f"FINDINGS: The heart is {word}ly enlarged. Lungs are clear.\n\nIMPRESSION: {word.title()} cardiomegaly."
         for word in ("severe", "marked")
     }
 
 
 def test_a_lost_degree_leaves_its_article_right():
-    assert texts(degree, LOST, "FINDINGS: There is a large airspace opacity in the right lung.") == {
+    assert texts(degree, "FINDINGS: There is a large airspace opacity in the right lung.", LOST) == {
         "FINDINGS: There is an airspace opacity in the right lung."
     }
-    assert texts(degree, LOST_MILD, "FINDINGS: Mild degenerative changes. Lungs are clear.") == {
+    assert texts(degree, "FINDINGS: Mild degenerative changes. Lungs are clear.", LOST_MILD) == {
         "FINDINGS: Degenerative changes. Lungs are clear."
     }
 
 
 def test_a_degree_is_added_behind_words_of_change():
-    assert texts(degree, ADDED, "IMPRESSION: Stable cardiomegaly.") == {
+    assert texts(degree, "IMPRESSION: Stable cardiomegaly.", ADDED) == {
         "IMPRESSION: Stable severe cardiomegaly.",
         "IMPRESSION: Stable marked cardiomegaly.",
     }
-    assert texts(degree, ADDED, "FINDINGS: The heart is enlarged.") == {
+    assert texts(degree, "FINDINGS: The heart is enlarged.", ADDED) == {
         "FINDINGS: The heart is severely enlarged.",
         "FINDINGS: The heart is markedly enlarged.",
     }
     assert "FINDINGS: Mild scarring in the left apex." in texts(
-        degree, ADDED_MILD, "FINDINGS: Scarring in the left apex."
+        degree, "FINDINGS: Scarring in the left apex.", ADDED_MILD
     )
 
 
@@ -77,15 +77,15 @@ def test_no_edit_where_it_could_be_disputed(rules, text):
 
 def test_a_capital_behind_a_colon_stays():
     text = "FINDINGS: Clear lungs. Left knee: Minimal degenerative changes."
-    assert texts(degree, NEIGHBOUR, text) == {text.replace("Minimal", "Mild")}
-    assert texts(degree, LOST_MILD, text) == {text.replace("Minimal d", "D")}
+    assert texts(degree, text, NEIGHBOUR) == {text.replace("Minimal", "Mild")}
+    assert texts(degree, text, LOST_MILD) == {text.replace("Minimal d", "D")}
 
 
 def test_a_degree_that_a_graver_finding_shares_stays():
-    assert not texts(degree, NEIGHBOUR, "IMPRESSION: Small left basilar scarring and/or effusion.")
-    assert not texts(degree, ADDED, "IMPRESSION: Cardiomegaly and pulmonary edema.")
-    assert texts(degree, NEIGHBOUR, "IMPRESSION: Small left basilar scarring and no effusion.")
+    assert not texts(degree, "IMPRESSION: Small left basilar scarring and/or effusion.", NEIGHBOUR)
+    assert not texts(degree, "IMPRESSION: Cardiomegaly and pulmonary edema.", ADDED)
+    assert texts(degree, "IMPRESSION: Small left basilar scarring and no effusion.", NEIGHBOUR)
 
 
 def test_what_is_dense_is_not_slight():
-    assert not texts(degree, ADDED_MILD, "FINDINGS: Dense atherosclerotic calcification of the aorta.")
+    assert not texts(degree, "FINDINGS: Dense atherosclerotic calcification of the aorta.", ADDED_MILD)

@@ -1,12 +1,10 @@
 """Tips, devices and their kinds lost, added and exchanged: what changes, and where nothing may."""
 
-import random
-import re
+import functools
 
 import pytest
+from synth.injected import check_whole, errors
 
-from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import device
 
 REPORTS = [
@@ -16,29 +14,12 @@ REPORTS = [
     "- Left chest tube is in place.\n- Median sternotomy wires are intact.\n- Lungs are clear.",
     "FINDINGS: Heart size is normal. Lungs are clear.\n\nIMPRESSION: No acute disease.",
 ]
-
-
-def made(text, rule="", seeds=25):
-    """Candidate -> (reference's span, candidate's span) of all edits of a rule."""
-    analysis = analyse(text)
-    found = {}
-    for seed in range(seeds):
-        for edit in device.edits(analysis, random.Random(seed)):
-            if edit.rule.startswith(f"device.{rule}"):
-                candidate = assemble(analysis.document, [edit])
-                error = candidate.errors[0]
-                found[candidate.text] = (error.reference_span, error.candidate_span)
-    return found
+made = functools.partial(errors, device)
 
 
 @pytest.mark.parametrize("text", REPORTS)
 def test_candidates_are_whole_and_their_spans_stand(text):
-    found = made(text)
-    assert found
-    for candidate, (before, after) in found.items():
-        assert candidate != text and before in text and after in candidate and (before or after)
-        assert not re.search(r"  | \.|\.\.|,\.|(?:^|[.:] )[a-z]", candidate), candidate
-        assert text.isupper() == candidate.isupper()
+    check_whole(device, text)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +77,7 @@ def test_a_tip_moves_in_every_mention():
     ],
 )
 def test_what_stays(text, rule):
-    found = made(text, rule)
-    assert not {c: spans for c, spans in found.items() if spans[0]}
+    assert not [error for error in made(text, rule).values() if error.reference_span]
 
 
 def test_no_device_is_added_that_the_report_has_or_denies():

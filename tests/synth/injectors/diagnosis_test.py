@@ -1,12 +1,11 @@
 """Readings of findings lost, added and exchanged: what changes, and where nothing may."""
 
-import random
-import re
+import functools
 
 import pytest
+from synth.injected import check_whole, errors
 
 from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import diagnosis
 from reeval.synth.injectors.links import links
 
@@ -17,29 +16,12 @@ REPORTS = [
     "- Streaky opacities may represent atelectasis or scarring.\n- Aortic calcification.",
     "Lungs: Nodule in the left base. Heart: Cardiomegaly. This may represent heart failure.",
 ]
-
-
-def made(text, rule="", seeds=25):
-    """Candidate -> (reference's span, candidate's span) of all edits of a rule."""
-    analysis = analyse(text)
-    found = {}
-    for seed in range(seeds):
-        for edit in diagnosis.edits(analysis, random.Random(seed)):
-            if edit.rule.startswith(f"diagnosis.{rule}"):
-                candidate = assemble(analysis.document, [edit])
-                error = candidate.errors[0]
-                found[candidate.text] = (error.reference_span, error.candidate_span)
-    return found
+made = functools.partial(errors, diagnosis)
 
 
 @pytest.mark.parametrize("text", REPORTS)
 def test_candidates_are_whole_and_their_spans_stand(text):
-    found = made(text)
-    assert found
-    for candidate, (before, after) in found.items():
-        assert candidate != text and before in text and after in candidate and (before or after)
-        assert not re.search(r"  | \.|\.\.|,\.|(?:^|[.:] )[a-z]", candidate), candidate
-        assert text.isupper() == candidate.isupper()
+    check_whole(diagnosis, text)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ import random
 import re
 
 import pytest
+from synth.changed import changed
+from synth.injected import blemishes, each, errors
 
 from reeval.synth import terms
 from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import findings, findings_added, findings_lost, findings_renamed, findings_repeated
 from reeval.synth.injectors.listings import assertions, denials
 from reeval.synth.injectors.weights import findings_table, weight_of
@@ -29,25 +30,15 @@ REPORTS = [
 ]
 
 
-def all_edits(text, module=findings, seeds=6):
-    analysis = analyse(text)
-    for seed in range(seeds):
-        for edit in module.edits(analysis, random.Random(seed)):
-            yield edit, assemble(analysis.document, [edit])
-
-
 def candidates(text, rule, module=findings, seeds=20):
-    return {c.text: c.errors[0] for edit, c in all_edits(text, module, seeds) if edit.rule == f"finding.{rule}"}
+    return errors(module, text, rule, seeds)
 
 
 @pytest.mark.parametrize("text", REPORTS)
 def test_every_edit_leaves_a_whole_report_and_spans_that_stand(text):
-    for edit, made in all_edits(text):
-        error = made.errors[0]
-        assert error.reference_span in text and error.candidate_span in made.text
-        assert error.reference_span if edit.type == "omission" else error.candidate_span
-        assert made.text != text and "  " not in made.text and " ." not in made.text and ".." not in made.text
-        assert not re.search(r"(?:^|[.:\n-] )[a-z]", made.text), made.text
+    for _, made in each(findings, text, seeds=6):
+        assert not blemishes(text, made.text), made.text
+        assert not re.search(r"[\n-] [a-z]", made.text), made.text
         assert not re.search(r"(?:,|\b(?:or|and|no))\s*(?:\.|$)", made.text, re.I), made.text
         if text.isupper():
             assert made.text.isupper()
@@ -77,10 +68,7 @@ def lists(text, of=denials):
     found = []
     for listing in of(analysis).values():
         for number in range(len(listing.items)):
-            made = text
-            for change in reversed(listing.without(analysis.document, number) or ()):
-                made = made[: change.start] + change.new + made[change.end :]
-            found.append(made)
+            found.append(changed(text, listing.without(analysis.document, number) or ()))
     return found
 
 
@@ -226,7 +214,7 @@ def test_what_else_a_normal_statement_says_stays(text, lost):
 
 def test_a_numbered_list_keeps_its_numbers():
     text = "IMPRESSION:\n1. Heart size is normal.\n2. Lungs are clear.\n3. No effusion.\n4. Bones are intact."
-    for _, made in all_edits(text, seeds=30):
+    for _, made in each(findings, text, seeds=30):
         numbers = re.findall(r"^(\d+)\. \S", made.text, re.M)
         assert numbers == [str(n + 1) for n in range(len(numbers))] and made.text.count("\n") == len(numbers), made.text
 
@@ -305,7 +293,9 @@ def test_a_denial_is_said_again_of_a_part_and_of_no_degree_alone():
 
 
 def test_what_is_said_besides_an_added_finding_is_said_once_and_of_nothing_else():
-    found = [(edit, made) for edit, made in all_edits(REPORTS[1], findings_added, 60) if edit.severity == "significant"]
+    found = [
+        (edit, made) for edit, made in each(findings_added, REPORTS[1], seeds=60) if edit.severity == "significant"
+    ]
     told = {made.errors[0].candidate_span for _, made in found}
     assert any(re.search(r"without|, no", words) for words in told)
     for words in told:

@@ -1,7 +1,7 @@
 """Sides of findings: flipped, halved, doubled, lost and added, in every mention, and nowhere that is not sure."""
 
 import pytest
-from attribute_edits import candidates, spans, texts
+from synth.injected import candidates, spans, texts
 
 from reeval.synth.injectors import laterality
 
@@ -17,45 +17,45 @@ def test_a_side_is_flipped_in_findings_and_impression_under_every_name():
         "FINDINGS: There is patchy opacity in the right lower lobe. Heart size is normal.\n\n"
         "IMPRESSION: Right lower lobe pneumonia."
     )
-    assert texts(laterality, WRONG, text) == {
+    assert texts(laterality, text, WRONG) == {
         "FINDINGS: There is patchy opacity in the left lower lobe. Heart size is normal.\n\n"
         "IMPRESSION: Left lower lobe pneumonia."
     }
-    assert spans(laterality, WRONG, text) == {
+    assert spans(laterality, text, WRONG) == {
         ("opacity in the right lower lobe", "opacity in the left lower lobe"),
     }
 
 
 def test_the_side_of_a_line_matters_and_the_heart_keeps_its_own():
     text = "FINDINGS: Right internal jugular catheter tip in the right atrium. Clear lungs."
-    assert texts(laterality, WRONG, text) == {
+    assert texts(laterality, text, WRONG) == {
         "FINDINGS: Left internal jugular catheter tip in the right atrium. Clear lungs."
     }
-    assert texts(laterality, LOST, text) == {
+    assert texts(laterality, text, LOST) == {
         "FINDINGS: Internal jugular catheter tip in the right atrium. Clear lungs."
     }
 
 
 def test_capitals_stay():
-    assert texts(laterality, WRONG, "FINDINGS: SMALL RIGHT PNEUMOTHORAX. HEART IS NORMAL.") == {
+    assert texts(laterality, "FINDINGS: SMALL RIGHT PNEUMOTHORAX. HEART IS NORMAL.", WRONG) == {
         "FINDINGS: SMALL LEFT PNEUMOTHORAX. HEART IS NORMAL."
     }
 
 
 def test_a_benign_findings_side_is_insignificant():
     text = "FINDINGS: Minimal left basilar atelectasis. Normal heart."
-    assert texts(laterality, UNTREATED, text) == {
+    assert texts(laterality, text, UNTREATED) == {
         "FINDINGS: Minimal right basilar atelectasis. Normal heart.",
         "FINDINGS: Minimal bibasilar atelectasis. Normal heart.",
     }
-    assert texts(laterality, LOST, text) == {"FINDINGS: Minimal basilar atelectasis. Normal heart."}
+    assert texts(laterality, text, LOST) == {"FINDINGS: Minimal basilar atelectasis. Normal heart."}
 
 
 def test_one_for_both_and_both_for_one_agree_in_number():
-    assert texts(laterality, ONE, "FINDINGS: There is a large right pleural effusion. Heart is normal.") == {
+    assert texts(laterality, "FINDINGS: There is a large right pleural effusion. Heart is normal.", ONE) == {
         "FINDINGS: There are large bilateral pleural effusions. Heart is normal."
     }
-    assert texts(laterality, ONE, "FINDINGS: There are large bilateral pleural effusions. Heart is normal.") == {
+    assert texts(laterality, "FINDINGS: There are large bilateral pleural effusions. Heart is normal.", ONE) == {
         "FINDINGS: There is a large right pleural effusion. Heart is normal.",
         "FINDINGS: There is a large left pleural effusion. Heart is normal.",
     }
@@ -63,19 +63,19 @@ def test_one_for_both_and_both_for_one_agree_in_number():
 
 def test_a_side_is_lost_with_its_preposition():
     text = "FINDINGS: There is a pneumothorax on the left. Heart is normal."
-    assert texts(laterality, TREATED, text) == {"FINDINGS: There is a pneumothorax. Heart is normal."}
-    assert texts(laterality, TREATED, "FINDINGS: Left upper lobe mass. Heart is normal.") == {
+    assert texts(laterality, text, TREATED) == {"FINDINGS: There is a pneumothorax. Heart is normal."}
+    assert texts(laterality, "FINDINGS: Left upper lobe mass. Heart is normal.", TREATED) == {
         "FINDINGS: Upper lobe mass. Heart is normal."
     }
 
 
 def test_a_side_is_added_where_nothing_tells_another():
-    assert texts(laterality, CONFINED, "FINDINGS: There is a pneumothorax. Heart is normal.", seeds=40) >= {
+    assert texts(laterality, "FINDINGS: There is a pneumothorax. Heart is normal.", CONFINED, seeds=40) >= {
         "FINDINGS: There is a left pneumothorax. Heart is normal.",
         "FINDINGS: There is a pneumothorax on the right. Heart is normal.",
     }
     assert "FINDINGS: Left calcified granuloma is seen." in texts(
-        laterality, DETAIL, "FINDINGS: Calcified granuloma is seen.", seeds=40
+        laterality, "FINDINGS: Calcified granuloma is seen.", DETAIL, seeds=40
     )
 
 
@@ -118,16 +118,16 @@ def test_the_loss_of_a_side_that_only_some_treat_is_left_open():
 
 
 def test_a_base_without_its_side_is_basilar():
-    assert texts(laterality, LOST, "FINDINGS: Left base atelectasis. Normal heart.") == {
+    assert texts(laterality, "FINDINGS: Left base atelectasis. Normal heart.", LOST) == {
         "FINDINGS: Basilar atelectasis. Normal heart."
     }
 
 
 def test_what_lies_beside_something_else_has_its_side():
-    assert not texts(laterality, DETAIL, "FINDINGS: There is adjacent compressive atelectasis. Normal heart.")
+    assert not texts(laterality, "FINDINGS: There is adjacent compressive atelectasis. Normal heart.", DETAIL)
 
 
 def test_a_diaphragm_that_is_told_of_twice_keeps_its_side():
     text = "FINDINGS: There is elevation of the right hemidiaphragm. Eventration of the right hemidiaphragm."
-    assert not texts(laterality, UNTREATED, text)
-    assert texts(laterality, UNTREATED, "FINDINGS: Normal heart. Eventration of the right hemidiaphragm.")
+    assert not texts(laterality, text, UNTREATED)
+    assert texts(laterality, "FINDINGS: Normal heart. Eventration of the right hemidiaphragm.", UNTREATED)

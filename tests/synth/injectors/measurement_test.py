@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from attribute_edits import candidates, texts
+from synth.injected import candidates, texts
 
 from reeval.synth.injectors import measurement
 
@@ -17,7 +17,7 @@ THRESHOLD, BELOW = "measurement.fabrication.threshold", "measurement.fabrication
 def sizes(rule, text):
     """The sizes of a rule's candidates in mm, all of one candidate being the same."""
     found = set()
-    for made in texts(measurement, rule, text, seeds=40):
+    for made in texts(measurement, text, rule, seeds=40):
         told = {round(float(n) * (10 if unit == "cm" else 1), 2) for n, unit in re.findall(r"([\d.]+) (mm|cm)", made)}
         assert len(told) == 1, made
         found |= told
@@ -45,15 +45,15 @@ def test_a_nodule_that_crosses_three_centimetres():
 
 
 def test_the_article_before_a_number():
-    made = texts(measurement, WITHIN, "FINDINGS: There is an 8 mm nodule in the left lung.")
+    made = texts(measurement, "FINDINGS: There is an 8 mm nodule in the left lung.", WITHIN)
     assert made == {"FINDINGS: There is a 7 mm nodule in the left lung."}
 
 
 def test_units_are_exchanged_in_all_dimensions():
-    assert texts(measurement, UNIT, "FINDINGS: Mass in the left lung measuring 2.2 x 1.6 cm.") == {
+    assert texts(measurement, "FINDINGS: Mass in the left lung measuring 2.2 x 1.6 cm.", UNIT) == {
         "FINDINGS: Mass in the left lung measuring 2.2 x 1.6 mm."
     }
-    assert texts(measurement, UNIT, "FINDINGS: Mass in the left lung measuring 2.2 cm x 1.6 cm.") == {
+    assert texts(measurement, "FINDINGS: Mass in the left lung measuring 2.2 cm x 1.6 cm.", UNIT) == {
         "FINDINGS: Mass in the left lung measuring 2.2 mm x 1.6 mm."
     }
 
@@ -64,27 +64,27 @@ def test_a_size_is_lost_with_what_leads_to_it():
         ("Nodule in the left apex, measuring approximately 8 mm in diameter.", "Nodule in the left apex."),
         ("A nodule is seen. It measures 8 mm. Heart is normal.", "A nodule is seen. Heart is normal."),
     ):
-        assert texts(measurement, FOLLOW_UP, f"FINDINGS: {text}") == {f"FINDINGS: {made}"}
-    assert texts(measurement, NO_ACTION, "FINDINGS: 4 mm calcified granuloma in the left apex.") == {
+        assert texts(measurement, f"FINDINGS: {text}", FOLLOW_UP) == {f"FINDINGS: {made}"}
+    assert texts(measurement, "FINDINGS: 4 mm calcified granuloma in the left apex.", NO_ACTION) == {
         "FINDINGS: Calcified granuloma in the left apex."
     }
 
 
 def test_sizes_are_added():
-    made = texts(measurement, THRESHOLD, "FINDINGS: There is a nodule in the left lung. Heart is normal.", seeds=40)
+    made = texts(measurement, "FINDINGS: There is a nodule in the left lung. Heart is normal.", THRESHOLD, seeds=40)
     assert "FINDINGS: There is a 12 mm nodule in the left lung. Heart is normal." in made
     assert "FINDINGS: There is an 11 mm nodule in the left lung. Heart is normal." in made
-    made = texts(measurement, BELOW, "FINDINGS: Calcified granuloma in the left apex.", seeds=40)
+    made = texts(measurement, "FINDINGS: Calcified granuloma in the left apex.", BELOW, seeds=40)
     assert "FINDINGS: 4 mm calcified granuloma in the left apex." in made
 
 
 def test_the_distance_from_the_carina():
     text = "FINDINGS: Endotracheal tube tip is approximately 4 cm above the carina. Lungs are clear."
-    assert texts(measurement, NO_ACTION, text) == {
+    assert texts(measurement, text, NO_ACTION) == {
         "FINDINGS: Endotracheal tube tip is above the carina. Lungs are clear."
     }
-    assert texts(measurement, UNIT, text) == {text.replace("cm", "mm")}
-    assert texts(measurement, WITHIN, text) == {text.replace("4 cm", "3.5 cm"), text.replace("4 cm", "4.5 cm")}
+    assert texts(measurement, text, UNIT) == {text.replace("cm", "mm")}
+    assert texts(measurement, text, WITHIN) == {text.replace("4 cm", "3.5 cm"), text.replace("4 cm", "4.5 cm")}
 
 
 @pytest.mark.parametrize(

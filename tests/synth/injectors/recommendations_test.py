@@ -1,12 +1,11 @@
 """Advice lost, changed and added, and what only looks like advice."""
 
-import random
+import functools
 import re
 
 import pytest
+from synth.injected import errors
 
-from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import recommendations
 
 NODULE = (
@@ -14,17 +13,7 @@ NODULE = (
     "IMPRESSION: Left upper lobe nodule. Recommend CT of the chest in 6 to 8 weeks."
 )
 NORMAL = "FINDINGS: Heart size is normal. Lungs are clear.\n\nIMPRESSION: No acute cardiopulmonary abnormality."
-
-
-def candidates(text, rule="", seeds=20):
-    analysis = analyse(text)
-    found = {}
-    for seed in range(seeds):
-        for edit in recommendations.edits(analysis, random.Random(seed)):
-            if edit.rule.startswith(f"recommendation.{rule}"):
-                made = assemble(analysis.document, [edit])
-                found[made.text] = made.errors[0]
-    return found
+candidates = functools.partial(errors, recommendations)
 
 
 def test_needed_advice_is_lost():

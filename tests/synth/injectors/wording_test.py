@@ -1,13 +1,13 @@
 """Typos, misleading terms, repetition, filler, contradiction and sentences that break off."""
 
+import functools
 import random
 import re
 
 import pytest
+from synth.injected import check_whole, errors
 
 from reeval.synth import terms
-from reeval.synth.analysis import analyse
-from reeval.synth.candidate import assemble
 from reeval.synth.injectors import wording
 from reeval.synth.injectors.typos import word_with_slip
 
@@ -16,27 +16,12 @@ TEXT = (
     " unremarkable. Specifically, there is no pneumothorax. No consolidation.\n\n"
     "IMPRESSION: Hyperinflated lungs. No consolidation."
 )
-
-
-def candidates(text, rule="", seeds=20):
-    analysis = analyse(text)
-    found = {}
-    for seed in range(seeds):
-        for edit in wording.edits(analysis, random.Random(seed)):
-            if edit.rule.startswith(f"wording.{rule}"):
-                made = assemble(analysis.document, [edit])
-                found[made.text] = made.errors[0]
-    return found
+candidates = functools.partial(errors, wording)
 
 
 @pytest.mark.parametrize("text", [TEXT, TEXT.upper(), "Heart is normal. There is a large right effusion."])
-def test_spans_stand_and_sentences_begin_with_a_capital(text):
-    for made, error in candidates(text).items():
-        assert error.reference_span in text and error.candidate_span in made and made != text
-        assert "  " not in made and " ." not in made
-        assert not re.search(r"(?:^|[.:] )[a-z]", made), made
-        if text.isupper():
-            assert made.isupper()
+def test_candidates_are_whole_and_their_spans_stand(text):
+    check_whole(wording, text)
 
 
 def test_a_slip_leaves_the_word_plain():
