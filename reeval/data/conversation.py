@@ -5,6 +5,7 @@ itself, so that a second turn continues exactly the tokens that the first one pr
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from reeval.verdicts import Verdict
 
 _MARK = "ANSWER-GOES-HERE"
 _WORD = re.compile(r"\w")
+# How reports may begin; without white space, which prompts strip. An empty one begins with what follows it.
+_STARTS = ("", "A", "b", "7", '"', "(", "-", ".", "é", "胸")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +86,17 @@ class Conversation:
         if image is not None:
             text = text.replace(image.processor.placeholder, image.processor.expanded)
         return self._encode(text)
+
+    def prefix(self, mode: str) -> list[int]:
+        """The tokens that the prompts of a mode begin with, whatever the reports; they end before an image.
+
+        Found from reports that begin in different ways: a tokenizer may join their first character to what stands
+        before it. Of reports that begin in yet another way, a prompt might share a token or two less.
+        """
+        seen = [None] if self.processor is None else [None, "probe"]
+        probes = (Pair("", "", start, start, image=image) for start in _STARTS for image in seen)
+        columns = zip(*(self.prompt(mode, probe) for probe in probes), strict=False)
+        return [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
 
     def answer(self, text: str) -> list[int]:
         """The tokens of an answer, without the end token."""

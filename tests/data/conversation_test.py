@@ -10,7 +10,7 @@ import pytest
 import random_judge
 import seeing_judge
 
-from reeval import hf, prompts
+from reeval import embedded, hf, prompts
 from reeval.data.conversation import Conversation
 from reeval.pairs import Error, Pair
 from reeval.verdicts import Verdict
@@ -130,6 +130,52 @@ def test_answers_come_back_as_text(conversation: Conversation) -> None:
             tokens = conversation.answer(answer)
             assert conversation.text(tokens) == answer
             assert conversation.text([*tokens, conversation.end, *tokens]) == answer
+
+
+REPORTS = ["", "No effusion.", "no effusion", "3 mm nodule", '"quoted"', "(limited)", "- a", "Äußerst", "½ cm", "心"]
+
+
+def own_parts(conversation: Conversation, mode: str, pairs: list[Pair]) -> list[list[int]]:
+    """What prompts have beyond the prefix, each of which must be the beginning of all."""
+    prefix = conversation.prefix(mode)
+    asked = [conversation.prompt(mode, pair) for pair in pairs]
+    assert all(prompt[: len(prefix)] == prefix for prompt in asked)
+    return [prompt[len(prefix) :] for prompt in asked]
+
+
+@pytest.mark.parametrize("mode", prompts.MODES)
+def test_the_prefix_begins_all_prompts_of_a_mode_and_is_as_long_as_it_can_be(
+    conversation: Conversation, mode: str
+) -> None:
+    parts = own_parts(conversation, mode, [Pair("", "", text, "no") for text in REPORTS])
+    assert len({part[0] for part in parts}) > 1
+    # Nothing but a word or two of the instructions is left to each prompt.
+    shown = conversation.prompt(mode, Pair("", "", "no effusion", "no"))
+    before = decoded(conversation, shown).index("no effusion")
+    assert before - 20 <= len(decoded(conversation, conversation.prefix(mode))) <= before
+
+
+@pytest.mark.parametrize("mode", prompts.MODES)
+@pytest.mark.parametrize("version", prompts.PROMPTS)
+def test_the_prefix_ends_before_an_image(version: str, mode: str, tmp_path: Path) -> None:
+    directory = seeing_judge.write_judge(tmp_path / "judge")
+    tokenizer = hf.load_tokenizer(directory)
+    seeing = Conversation(tokenizer, version, hf.load_processor(directory, tokenizer))
+    image = str(seeing_judge.write_image(tmp_path / "image.png", seed=0))
+    given = [Pair("", "", text, "no", image=shown) for text in REPORTS for shown in (None, image)]
+    parts = own_parts(seeing, mode, given)
+    assert len({part[0] for part in parts}) > 1
+    prefix = decoded(seeing, seeing.prefix(mode))
+    assert "image" not in prefix and prompts.PROMPTS[version].instructions[mode].strip() in prefix
+    # Where no pair has an image, more is shared than with a judge that might see one.
+    assert len(Conversation(tokenizer, version).prefix(mode)) > len(seeing.prefix(mode))
+
+
+@pytest.mark.parametrize("mode", prompts.MODES)
+def test_the_embedded_judge_has_a_prefix(mode: str) -> None:
+    own = Conversation(hf.load_tokenizer(embedded.DIRECTORY), "compact-1")
+    assert len(own.prefix(mode)) > 3
+    own_parts(own, mode, [Pair("", "", text, "no") for text in REPORTS])
 
 
 @pytest.mark.parametrize("side", ["reference", "candidate"])
