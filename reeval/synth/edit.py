@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from reeval import taxonomy
-from reeval.synth.document import Document, Sentence
+from reeval.synth.document import Document
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -209,11 +209,6 @@ def _number(document: Document, index: int) -> tuple[int, int] | None:
     start = max(0, sentence.start - 8)
     match = re.search(r"(?:^|\s)\(?(\d{1,2})[.)]\s*$", document.text[start : sentence.start])
     return (start + match.start(1), start + match.end(1)) if match else None
-
-
-def sentence_of(document: Document, offset: int) -> Sentence | None:
-    index = document.index(offset)
-    return None if index is None else document.sentences[index]
 
 
 def conflict(one: Iterable[Change], other: Iterable[Change]) -> bool:

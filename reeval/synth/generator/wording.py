@@ -100,7 +100,6 @@ class FindingWords:
     def __init__(self, finding: Finding, pen: Pen, *, size: str = "", before: bool = False, noun: str = ""):
         self.finding, self.pen, self.size, self.noun = finding, pen, size, noun
         self.before = before
-        self._phrase: Phrase | None = None
         self.many = False
 
     def __call__(self, slot: str) -> str:

@@ -87,7 +87,7 @@ def _changed(analysis: Analysis, mention: Mention, to_singular: bool, determiner
         return None
     if article:
         if to_singular:
-            return changes if article[1] in ("the",) else None
+            return changes if article[1] == "the" else None
         if article[1] == "this":
             return None
         if article[1] in ("a", "an"):
@@ -123,6 +123,6 @@ def _plural_of(word: str) -> str | None:
         return word[:-2] + "aces"
     if word.endswith("y"):
         return word[:-1] + "ies"
-    if word.endswith(("ss",)):
+    if word.endswith("ss"):
         return word + "es"
     return word + "s" if not word.endswith(("s", "x", "a")) or word == "granuloma" else None

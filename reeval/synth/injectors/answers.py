@@ -61,10 +61,10 @@ def answer_to(analysis: Analysis, finding: Finding, fragment: str, *, beside: bo
             return None
         else:
             gone.add(index)
-    handled = gone | {n.sentence for n in analysis.normals if contradicts(n, finding)}
+    handled = frozenset(n.sentence for n in analysis.normals if contradicts(n, finding))
     if clear is not None and told and "findings" not in sections(analysis):
         return None  # one statement would have to stand in two places
-    return Answer(changes or (), frozenset(gone), clear, told, frozenset(handled))
+    return Answer(changes or (), frozenset(gone), clear, told, handled)
 
 
 def _before_rest(analysis: Analysis, index: int, fragment: str) -> tuple[Change, ...] | None:

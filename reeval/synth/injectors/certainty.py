@@ -44,7 +44,7 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         if all(m.polarity == PRESENT for m in instance.mentions):
             yield from _added(analysis, instance, rng)
     yield from _links(analysis, found, rng)
-    yield from _whole(analysis, rng)
+    yield from _whole(analysis)
     yield from of_denials(analysis, rng, _data()["denial"])
 
 
@@ -117,9 +117,7 @@ def _added(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
             return
         if group != "benign" and (mention.value("degree") in ("trace", "minimal") or mention.slot("age")):
             return
-    if all(
-        m.finding.concept == "pleural_effusion" and m.value("degree") in _data()["drained"] for m in instance.mentions
-    ):
+    if all(m.finding.concept == "pleural_effusion" and m.value("degree") in data["drained"] for m in instance.mentions):
         group = "treated"
     kinds = {"treated": [("doubtful", "doubtful")], "benign": [("probable", "probable")]}.get(group, [])
     if group == "treated" and all(m.finding.name in data["on_suspicion"] for m in instance.mentions):
@@ -186,7 +184,8 @@ def _links(analysis: Analysis, found: tuple[Link, ...], rng: random.Random) -> I
         if group == "treated" and joined:
             continue
         for rule, level in _targets(link, group, names, joined):
-            options = [w for w in data["links"][level].get(link.form, ()) if _differs(analysis, link, w)]
+            said = analysis.document.lower[link.start : link.end]
+            options = [words for words in data["links"][level].get(link.form, ()) if words != said]
             if not options or (level == "suggest" and link.level == "suggest" and link.form != "adjective"):
                 continue
             new = rng.choice(options).format(
@@ -222,10 +221,6 @@ def _targets(link: Link, group: str, names: set[str], joined: set[str]) -> Itera
         yield "inaccuracy.near", "suggest"
 
 
-def _differs(analysis: Analysis, link: Link, new: str) -> bool:
-    return analysis.document.lower[link.start : link.end] != new
-
-
 def _rewritten(analysis: Analysis, link: Link, new: str) -> Change | None:
     """A link's words exchanged, with the grammar of what stands around."""
     document = analysis.document
@@ -259,7 +254,7 @@ def _rewritten(analysis: Analysis, link: Link, new: str) -> Change | None:
     return exchanged(document, link.start, link.end, new)
 
 
-def _whole(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+def _whole(analysis: Analysis) -> Iterator[Edit]:
     """Sentences that say nothing but a doubt: "Pneumonia cannot be excluded." """
     document = analysis.document
     for index, sentence in enumerate(document.sentences):

@@ -31,9 +31,7 @@ def _denied(analysis: Analysis) -> Iterator[Edit]:
             continue
         if any(often[m.finding.concept] > 1 for m in mentions) or _twice(document.lower[sentence.start : sentence.end]):
             continue
-        cues = [
-            match for match in re.finditer(r"\b(?:no|without|nor|not)\b", document.lower[sentence.start : sentence.end])
-        ]
+        cues = re.findall(r"\b(?:no|without|nor|not)\b", document.lower[sentence.start : sentence.end])
         match = _NO.search(document.lower, sentence.start, sentence.end)
         if len(cues) != 1 or not match or (match.end() != mentions[0].low and not match["definite"]):
             continue

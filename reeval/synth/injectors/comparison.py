@@ -57,8 +57,9 @@ def _misread(analysis: Analysis, mention: Mention) -> bool:
     beside = [m for m in analysis.by_sentence[mention.sentence] if m is not mention and m.finding.weight == "benign"]
     if any(m.reading for m in beside):
         return True
-    benign = bool(beside)
-    return mention.finding.name in data()["watched"] and (benign or bool(re.search(data()["misread"]["mild"], words)))
+    return mention.finding.name in data()["watched"] and (
+        bool(beside) or re.search(data()["misread"]["mild"], words) is not None
+    )
 
 
 def _idle(mention: Mention) -> bool:
@@ -257,10 +258,8 @@ def _turned(analysis: Analysis, mention: Mention, slot: Slot, target: str, rng: 
     if match["comma"] or match["verb"].startswith("appear") or told(document, mention) or target not in table["verb"]:
         return None
     both = rng.choice(table["verb"][target]).split("|")
-    plural = match["verb"] in ("are", "have") or (match["verb"] == "remain")
-    return Change(
-        match.start("verb"), slot.end, cased(document.capitals, both[plural])
-    )  # fmt: skip
+    plural = match["verb"] in ("are", "have", "remain")
+    return Change(match.start("verb"), slot.end, cased(document.capitals, both[plural]))
 
 
 def _words(mention: Mention, kind: str) -> list[str]:

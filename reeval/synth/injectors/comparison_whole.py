@@ -53,7 +53,7 @@ def _normal(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             continue
         topics = frozenset(f"normal:{name}" for name in normal.names)
         lower = document.lower[sentence.start : sentence.end]
-        taken = [m for m in pattern("normal.take").finditer(lower)]
+        taken = list(pattern("normal.take").finditer(lower))
         for match in taken:
             name = next(key for key in ("first", "last", "alone") if match[key])
             low, high = sentence.start + match.start(name), sentence.start + match.end(name)

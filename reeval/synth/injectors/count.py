@@ -105,10 +105,7 @@ def _given(
     new = rng.choice(_data()["single"])
     single = [c for _, s in counts for c in _determined(document, s, new)]
     yield from made(analysis, "count.inaccuracy.one-or-several", thing, found + single, span)
-    plain = []
-    for mention, s in counts:
-        change = _indefinite(analysis, mention, s)
-        plain += change
+    plain = [c for mention, s in counts for c in _indefinite(analysis, mention, s)]
     yield from made(analysis, "count.omission.lost", thing, found + plain, span)
 
 

@@ -117,7 +117,6 @@ def _not_given(
             continue
         new = rng.choice(words)
         changes: list[Change] = []
-        first = instance.mentions[0]
         span = None
         for mention in instance.mentions:
             if mention.reading or mention.finding.reading or _shared(analysis, mention):
@@ -127,7 +126,7 @@ def _not_given(
                 return
             changes += found[0]
             span = span or found[1]
-        assert span and first
+        assert span is not None
         yield from made(analysis, rule, thing, changes, span)
 
 

@@ -50,21 +50,21 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             continue
         sides = thing.values("side")
         if sides == {"left"} or sides == {"right"}:
-            yield from _one_sided(analysis, thing, rng)
+            yield from _one_sided(analysis, thing)
         elif sides == {"both"}:
             yield from _one_of_both(analysis, thing, rng)
         elif not sides:
             yield from _unsided(analysis, thing, rng)
 
 
-def _one_sided(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator[Edit]:
+def _one_sided(analysis: Analysis, thing: Thing) -> Iterator[Edit]:
     if not all(_sided(mention) for mention, _ in thing.slots("side")) or _loose_side(analysis, thing):
         return
     document = analysis.document
     mention, slot = thing.slots("side")[0]
     if said(analysis, thing, _ONE_SIDED_LOBE) or _sided_beside(analysis, thing):
         return
-    if not _other_side_told(analysis, thing, "right" if slot.value == "left" else "left"):
+    if not _other_side_told(analysis, "right" if slot.value == "left" else "left"):
         rule = _wrong(thing)
         if rule:
             changes = [c for _, s in _unique(thing) for c in swapped(document, s.start, s.end, _flipped(document, s))]
@@ -282,8 +282,8 @@ def _other_of_kind(analysis: Analysis, thing: Thing) -> bool:
     return sum(instance.concept in thing.topics for instance in analysis.instances) > len(thing.instances)
 
 
-def _other_side_told(analysis: Analysis, thing: Thing, side: str) -> bool:
-    """Whether a denial or a normal statement speaks of the other side, which the flipped finding would contradict."""
+def _other_side_told(analysis: Analysis, side: str) -> bool:
+    """Whether a normal statement speaks of this side, which the flipped finding would contradict."""
     return any(
         normal.spaces
         and re.search(

@@ -24,6 +24,11 @@ _NARROW = re.compile(
     r"\b(?:segments?|costophrenic|heart border|cardiac border|fissure|interspace\w*|ribs?|clavicle|behind|level"
     r"|obscur\w+)\b"
 )
+# Of the sites above, those that can only be a lung's.
+_OF_LUNG = re.compile(r"lobe|lung|lingul|apical|basilar")
+_RIB = re.compile(r"\s+(?:\w+\s+){0,2}ribs?\b")
+# Several ribs, or an ordinal that counts something else.
+_RANGE = re.compile(r"\b(?:rib [#\d]|\w+ (?:through|and|to|-) \w+ (?:\w+ )?ribs?|interspace|image|view)")
 _TWO_SIDES = re.compile(r"\b(?:left|right) (?:and|or) (?:left|right)\b|\bbilateral\w*|\bboth\b")
 _PREPOSITION = re.compile(
     r"\s*\b(?:in|within|at|of|involving|throughout|along|near|overlying|over)\s+(?:the\s+|both\s+(?:the\s+)?)?$"
@@ -117,10 +122,13 @@ def _swapped(
         if form == "lingula" and analysis.document.lower[: slot.start].endswith("left "):
             start -= len("left ")  # there is but one
         changes += swapped(analysis.document, start, slot.end, form)
-    first, slot = places[0]
-    side = next((s for s in first.slots if s.name == "side" and abs(s.start - slot.start) < 12), None)
-    low, high = span_of(first, slot)
-    yield from made(analysis, rule, thing, changes, (min(low, side.start) if side else low, high))
+    yield from made(analysis, rule, thing, changes, _sided(*places[0], span_of(*places[0])))
+
+
+def _sided(mention: Mention, slot: Slot, span: tuple[int, int]) -> tuple[int, int]:
+    """A span with the side that stands by a word of site."""
+    side = next((s for s in mention.slots if s.name == "side" and abs(s.start - slot.start) < 12), None)
+    return (min(span[0], side.start), span[1]) if side else span
 
 
 def _losses(analysis: Analysis, thing: Thing, places: list[tuple[Mention, Slot]]) -> Iterator[Edit]:
@@ -135,23 +143,16 @@ def _losses(analysis: Analysis, thing: Thing, places: list[tuple[Mention, Slot]]
         rule = "location.omission.adds-nothing"
     else:
         return
-    changes: list[Change] = []
-    spans = []
-    for mention, slot in places:
-        found = _lost(analysis, mention, slot)
-        if found is None:
-            return
-        changes += found
-        low, high = span_of(mention, slot)
-        spans.append(
-            (
-                min([low, *(c.start for c in found if c.start > mention.end)]),
-                max([high, *(c.end for c in found if c.end <= mention.end or slot.start > mention.end)]),
-            )
-        )
-    for (mention, slot), (low, high) in zip(places[:1], spans[:1], strict=True):
-        side = next((s for s in mention.slots if s.name == "side" and abs(s.start - slot.start) < 12), None)
-        yield from made(analysis, rule, thing, changes, (min(low, side.start) if side else low, high))
+    found = [_lost(analysis, mention, slot) for mention, slot in places]
+    gone = [changes for changes in found if changes is not None]
+    if len(gone) < len(found):
+        return
+    mention, slot = places[0]
+    low, high = span_of(mention, slot)
+    low = min([low, *(c.start for c in gone[0] if c.start > mention.end)])
+    high = max([high, *(c.end for c in gone[0] if c.end <= mention.end or slot.start > mention.end)])
+    changes = [change for changes in gone for change in changes]
+    yield from made(analysis, rule, thing, changes, _sided(mention, slot, (low, high)))
 
 
 def _lost(analysis: Analysis, mention: Mention, slot: Slot) -> list[Change] | None:
@@ -170,17 +171,11 @@ def _lost(analysis: Analysis, mention: Mention, slot: Slot) -> list[Change] | No
             return swapped(document, slot.start, slot.end, "bilateral")
         if side and lung:
             own = document.lower[mention.start : mention.end].startswith(("lung", "pulmonary"))
-            pleural = mention.finding.space != "lung"
-            return (
-                removed(document, slot.start, slot.end)
-                if own or pleural
-                else swapped(document, slot.start, slot.end, "lung")
-            )
-        return (
-            removed(document, slot.start, slot.end)
-            if slot.start > mention.low or lung or slot.value == "spine"
-            else None
-        )
+            if mention.finding.space == "lung" and not own:
+                return swapped(document, slot.start, slot.end, "lung")
+        elif not (lung or slot.value == "spine" or slot.start > mention.low):
+            return None
+        return removed(document, slot.start, slot.end)
     if both:
         return None
     if lung:
@@ -279,33 +274,27 @@ def _ribs(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator[Edit
     if {m.finding.concept for m in thing.mentions} != {"fracture"}:
         return
     ordinals = _data()["ordinals"]
-    hits: list[tuple[int, int, int, str]] = []
+    ordinal = re.compile(rf"\b(?:(\d+)(?:st|nd|rd|th)|({'|'.join(ordinals[1:])}))\b")
+    hits: list[re.Match[str]] = []
     for index in thing.sentences:
         sentence = document.sentences[index]
-        for match in re.finditer(
-            r"\b(\d+)(st|nd|rd|th)\b|\b(" + "|".join(ordinals[1:]) + r")\b",
-            document.lower[sentence.start : sentence.end],
-        ):
-            number = int(match[1]) if match[1] else ordinals.index(match[3])
-            hits.append((sentence.start + match.start(), sentence.start + match.end(), number, match[0]))
-        if re.search(
-            r"\b(?:rib [#\d]|(?:\w+) (?:through|and|to|-) (?:\w+) (?:\w+ )?ribs?|interspace|image|view)",
-            document.lower[sentence.start : sentence.end],
-        ):
+        if _RANGE.search(document.lower, sentence.start, sentence.end):
             return
-    if not hits or len({number for _, _, number, _ in hits}) > 1 or not 3 <= hits[0][2] <= 9:
+        hits += ordinal.finditer(document.lower, sentence.start, sentence.end)
+    numbers = {int(hit[1]) if hit[1] else ordinals.index(hit[2]) for hit in hits}
+    if len(numbers) != 1 or not 3 <= min(numbers) <= 9:
         return
-    new = hits[0][2] + rng.choice([-1, 1])
-    changes: list[Change] = []
-    for start, end, _, word in hits:
-        if not re.match(r"\s+(?:\w+\s+){0,2}ribs?\b", document.lower[end:]):
-            return
-        suffix = {1: "st", 2: "nd", 3: "rd"}.get(new, "th")
-        changes += swapped(document, start, end, ordinals[new] if not word[0].isdigit() else f"{new}{suffix}")
-    start, end = hits[0][0], hits[0][1]
-    rib = re.match(r"\s+(?:\w+\s+){0,2}ribs?\b", document.lower[end:])
-    assert rib
-    yield from made(analysis, "location.inaccuracy.adjacent", thing, changes, (start, end + rib.end()))
+    new = numbers.pop() + rng.choice([-1, 1])
+    ribs = [rib for hit in hits if (rib := _RIB.match(document.lower, hit.end()))]
+    if len(ribs) < len(hits):
+        return
+    suffix = {2: "nd", 3: "rd"}.get(new, "th")
+    changes = [
+        change
+        for hit in hits
+        for change in swapped(document, *hit.span(), f"{new}{suffix}" if hit[1] else ordinals[new])
+    ]
+    yield from made(analysis, "location.inaccuracy.adjacent", thing, changes, (hits[0].start(), ribs[0].end()))
 
 
 def _loose_zone(analysis: Analysis, thing: Thing) -> bool:
@@ -317,13 +306,8 @@ def _loose_zone(analysis: Analysis, thing: Thing) -> bool:
         return False
     for index, sentence in enumerate(document.sentences):
         for match in _ZONE.finditer(document.lower, sentence.start, sentence.end):
-            if index in own and match.start() not in other and not claimed(analysis, match.start()):
-                return True
-            if (
-                index not in own
-                and not claimed(analysis, match.start())
-                and re.search(r"lobe|lung|lingul|apical|basilar", match[0])
-            ):
+            loose = match.start() not in other if index in own else _OF_LUNG.search(match[0])
+            if loose and not claimed(analysis, match.start()):
                 return True
     return False
 

@@ -82,21 +82,19 @@ def _sizes(analysis: Analysis, thing: Thing) -> list[Size] | None:
     document = analysis.document
     own = {slot.start: mention for mention, slot in thing.slots("size")}
     found: list[Size] = []
-    for index, sentence in enumerate(document.sentences):
+    for index in thing.sentences:
+        sentence = analysis.sentence(index)
         for match in _MEASURE.finditer(document.lower, sentence.start, sentence.end):
-            if index not in thing.sentences:
-                continue
             mention = own.get(match.start()) or _beside(analysis, thing, match.end())
             if mention is None and index in {m.sentence for m in thing.mentions}:
                 return None
             numbers = tuple(n for n in (match["one"], match["two"]) if n)
             found.append(Size(match.start(), match.end(), numbers, match["unit"], mention))
-    sizes = found
-    if sizes and (len({round(size.mm, 2) for size in sizes}) > 1 or said(analysis, thing, _AMBIGUOUS)):
+    if found and (len({round(size.mm, 2) for size in found}) > 1 or said(analysis, thing, _AMBIGUOUS)):
         return None
-    if sizes and len({size.numbers for size in sizes if len(size.numbers) > 1}) > 1:
+    if len({size.numbers for size in found if len(size.numbers) > 1}) > 1:
         return None
-    return sizes
+    return found
 
 
 def _beside(analysis: Analysis, thing: Thing, end: int) -> Mention | None:
@@ -240,9 +238,10 @@ def _lost(analysis: Analysis, rule: str, thing: Thing, sizes: list[Size]) -> Ite
             end = size.end + (extra.end() if extra else 0)
             if not _GOES_ON.match(document.lower[end:]):
                 return
-            comma = into[0].startswith(",") and document.text[end : end + 1] == ","
-            found = [Change(into.start(), end + (1 if comma else 0), "")]
-            own = (mention.start, end + (1 if comma else 0))
+            if into[0].startswith(",") and document.text[end : end + 1] == ",":
+                end += 1
+            found = [Change(into.start(), end, "")]
+            own = (mention.start, end)
         changes += found
         span = own if span is None else span
     assert span
@@ -278,8 +277,7 @@ def _not_given(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator
         end = document.lower[first.high : first.high + 2]
         at = opening(analysis, first, ("change", "certainty", "age", "degree", "count"))
         if re.match(r"[.;]|$", end) and (at is None or rng.random() < 0.4) and first.high > first.start:
-            measuring = rng.choice([f"measuring {size}", f"measuring approximately {size}", f", {size}"])
-            text = measuring if not measuring.startswith(",") else f"measuring up to {size}"
+            text = f"measuring {rng.choice(['', 'approximately ', 'up to '])}{size}"
             span = (first.start, first.high) if first.high - first.start < 60 else (first.end, first.high)
             if span[0] < span[1]:
                 yield from made(analysis, rule, thing, appended(document, first.high, text), span)
@@ -293,29 +291,25 @@ def _tip(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterator[Edit]
     if "airway" not in thing.topics:
         return
     hits = [
-        (sentence.start + match.start(), sentence.start + match.end(), match)
+        match
         for sentence in (document.sentences[i] for i in thing.sentences)
-        for match in _CARINA.finditer(document.lower[sentence.start : sentence.end])
+        for match in _CARINA.finditer(document.lower, sentence.start, sentence.end)
     ]
-    if not hits or len({match["one"] for _, _, match in hits}) > 1 or document.lower.count("carina") > len(hits):
+    if not hits or len({hit["one"] for hit in hits}) > 1 or document.lower.count("carina") > len(hits):
         return
-    value = float(hits[0][2]["one"])
+    first = hits[0]
+    value = float(first["one"])
     if not 3 <= value <= 6.5:
         return
-    start, end, match = hits[0]
-    number = (start - match.start() + match.start("one"), start - match.start() + match.end("unit"))
     new = value + (0.5 if value < 4 else rng.choice([-0.5, 0.5]))
     for rule, text in (
         ("measurement.inaccuracy.within-limits", f"{new:.1f}".removesuffix(".0") + " cm"),
-        ("measurement.inaccuracy.unit", match["one"] + " mm"),
+        ("measurement.inaccuracy.unit", first["one"] + " mm"),
     ):
-        changes = [
-            c for s, _, m in hits
-            for c in swapped(document, s - m.start() + m.start("one"), s - m.start() + m.end("unit"), text)
-        ]  # fmt: skip
-        yield from made(analysis, rule, thing, changes, (number[0], end))
-    changes = [c for s, _, m in hits for c in removed(document, s, s - m.start() + m.end("unit"))]
-    yield from made(analysis, "measurement.omission.no-action", thing, changes, (start, end))
+        changes = [c for hit in hits for c in swapped(document, hit.start("one"), hit.end("unit"), text)]
+        yield from made(analysis, rule, thing, changes, (first.start("one"), first.end()))
+    changes = [c for hit in hits for c in removed(document, hit.start(), hit.end("unit"))]
+    yield from made(analysis, "measurement.omission.no-action", thing, changes, first.span())
 
 
 def _span(size: Size) -> tuple[int, int]:

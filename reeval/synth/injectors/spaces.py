@@ -38,7 +38,6 @@ def words_of(analysis: Analysis, index: int) -> str:
 
 def unruled(analysis: Analysis, finding: Finding, handled: set[int], *, benign: bool = False) -> bool:
     """Whether no other sentence rules the finding out in words that the analysis does not know."""
-    known = set(analysis.normal_of)
     for index, sentence in enumerate(analysis.document.sentences):
         if index in handled or sentence.section == "other":
             continue
@@ -46,7 +45,7 @@ def unruled(analysis: Analysis, finding: Finding, handled: set[int], *, benign: 
         if not _RULING.search(words):
             continue
         normal = analysis.normal_of.get(index)
-        if normal and index in known and not contradicts(normal, finding) and not SPACES[finding.space].search(words):
+        if normal and not contradicts(normal, finding) and not SPACES[finding.space].search(words):
             continue
         if SPACES[finding.space].search(words):
             return False

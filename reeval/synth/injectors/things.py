@@ -13,7 +13,7 @@ from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, Edit
 from reeval.synth.injectors.rewording import merged, near_placeholder
-from reeval.synth.mentions import ABSENT, DOUBTFUL, Mention, Slot
+from reeval.synth.mentions import DOUBTFUL, Mention, Slot
 
 ACT, BENIGN, OPEN = "act", "benign", "open"
 
@@ -198,11 +198,6 @@ def claimed(analysis: Analysis, start: int) -> bool:
     )
 
 
-def denied(analysis: Analysis, concepts: Iterable[str]) -> bool:
-    wanted = set(concepts)
-    return any(m.polarity == ABSENT and m.finding.concept in wanted for m in analysis.mentions)
-
-
 def opening(analysis: Analysis, mention: Mention, behind: Iterable[str]) -> int | None:
     """Where a word that describes it can be put: before its phrase, behind the words of certain slots that begin it.
     None where an unknown adjective or a list stands before."""
@@ -240,7 +235,5 @@ def made(analysis: Analysis, rule: str, thing: Thing, changes: list[Change], spa
     if found is None or any(near_placeholder(analysis.document, c.start, c.end) for c in found):
         return []
     low, high = span
-    inside = [c for c in found if low <= c.start and c.end <= high]
-    if not inside:
-        return []
-    return [Edit(rule, found, span, thing.topics)]
+    inside = any(low <= c.start and c.end <= high for c in found)
+    return [Edit(rule, found, span, thing.topics)] if inside else []

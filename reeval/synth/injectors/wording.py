@@ -177,14 +177,14 @@ def _filler_lost(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             start = sentence.start + inner.start()
             parts = [Change(start, low, ""), Change(low, high, "")] if low > start else [Change(low, high, "")]
             yield Edit(rule, tuple(parts), (low, high), topics)
-    yield from _repetition_lost(analysis, rng)
+    yield from _repetition_lost(analysis)
 
 
-def _repetition_lost(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
+def _repetition_lost(analysis: Analysis) -> Iterator[Edit]:
     """A statement of the impression that the findings make in the same words."""
     document = analysis.document
     said = {
-        words_of(analysis, i).strip(" ."): i
+        words_of(analysis, i).strip(" .")
         for i, sentence in enumerate(document.sentences)
         if sentence.section == "findings"
     }
@@ -221,8 +221,9 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         if not analysis.sentence(final).item:  # it would be an item of its own
             yield Edit(rule, added(analysis, final, rng.choice(filler["closing"])), (at, at), topics)
     # A statement made twice.
-    plain = [i for i in members if i in denials(analysis) or i in analysis.normal_of]
-    plain = [i for i in plain if analysis.clean(i) and _TIDY.fullmatch(document.of(analysis.sentence(i)))]
+    repeatable = denials(analysis).keys() | analysis.normal_of.keys()
+    plain = [i for i in members if i in repeatable and analysis.clean(i)]
+    plain = [i for i in plain if _TIDY.fullmatch(document.of(analysis.sentence(i)))]
     plain = [i for i in plain if i != last and len(words_of(analysis, i).split()) <= _REPEATED]
     if plain:
         index = rng.choice(plain)
@@ -250,23 +251,23 @@ def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     members = groups.get("findings") or groups.get("") or groups.get("impression")
     if not members:
         return
-    absent, brief = denied(analysis), terse(analysis)
+    denials_of, brief = denied(analysis), terse(analysis)
     # "No large effusion" leaves room for another.
-    absent = {concept: group for concept, group in absent.items() if any(not m.value("degree") for m in group)}
+    absent = {concept for concept, group in denials_of.items() if any(not m.value("degree") for m in group)}
     found = []
     for entry in _table()["contradiction"]:
         concept = terms.findings()[entry["of"]].concept
         instances = [i for i in analysis.instances if i.concept == concept]
         if concept in absent and not instances:
             texts = entry["present"]
-        elif concept not in denied(analysis) and instances and all(_definite(i) for i in instances):
+        elif concept not in denials_of and instances and all(_definite(i) for i in instances):
             texts = entry["absent"]
         else:
             continue
         side = rng.choice(("left", "right"))
         text = texts[0] if not brief else rng.choice(texts[1:])
         text = text.replace("{side}", side).replace("{Side}", side.capitalize())
-        anchor = rng.choice([group[-1] for name, group in groups.items()])
+        anchor = rng.choice([group[-1] for group in groups.values()])
         end = analysis.sentence(anchor).end
         topics = frozenset({concept})
         found.append(Edit("wording.fabrication.contradiction", added(analysis, anchor, text), (end, end), topics))

@@ -18,7 +18,7 @@ def variations(analysis: Analysis, rng: random.Random) -> Iterator[Variation]:
     read_denials, read_normals, rest = {}, {}, []
     for clause in found:
         denial = denials.read(analysis, clause)
-        statement = normals.read(analysis, clause)
+        statement = normals.read(clause)
         if denial:
             read_denials[clause.index] = denial
         elif statement:

@@ -151,9 +151,7 @@ def _several(analysis: Analysis, clause: Clause, present: list[Mention], rng: ra
         len(m.slots) for m in present[1:]
     ):
         return
-    if any(
-        re.search(r"\b(?:associated|adjacent|resultant|overlying|underlying|secondary)\b", p.before) for p in parts if p
-    ):
+    if any(_LEANING.search(p.before) for p in parts if p):
         return
     said = [_framed(part, False, rng) for part in parts if part]
     new = fitted(document, clause.start, ". ".join([said[0], *map(upper_first, said[1:])]))

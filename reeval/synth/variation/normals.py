@@ -103,7 +103,7 @@ def parsed(words: str) -> tuple[tuple[str, ...], tuple[str, ...], str, str, str]
     return tuple(subjects), tuple(before), _predicate(match["word"]), adverb, tail
 
 
-def read(analysis: Analysis, found: Clause) -> Statement | None:
+def read(found: Clause) -> Statement | None:
     """The statement that a clause is and nothing else."""
     parts = parsed(found.words)
     return Statement(found, *parts) if parts else None

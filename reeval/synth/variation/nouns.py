@@ -52,7 +52,7 @@ def phrase(analysis: Analysis, mention: Mention, trailing: str = "") -> Phrase |
     document = analysis.document
     if mention.polarity != PRESENT or mention.coordinated:
         return None
-    if any(slot.name in ("certainty",) or (slot.name, slot.value) == ("change", "resolved") for slot in mention.slots):
+    if any(slot.name == "certainty" or (slot.name, slot.value) == ("change", "resolved") for slot in mention.slots):
         return None
     if re.search(
         r"\b(?:approximately|approximate|about|roughly|nearly|up to)\s+$", document.lower[: mention.low][-16:]
@@ -83,7 +83,7 @@ def phrase(analysis: Analysis, mention: Mention, trailing: str = "") -> Phrase |
     if slot:
         size = document.text[slot.start : slot.end]
         if slot.start < mention.start:
-            if re.escape(size.lower()) == "" or size.lower() not in before.lower():
+            if size.lower() not in before.lower():
                 return None
             at = before.lower().index(size.lower())
             before = " ".join((before[:at] + before[at + len(size) :]).replace(" - ", " ").split())
