@@ -10,16 +10,14 @@ are exact (`fsum`), so that every Python makes the same set.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from reeval.pairs import Pair
 from reeval.taxonomy import SEVERITIES
 
 _WORD = re.compile(r"[a-z]+(?:[-'][a-z]+)*|\d+(?:\.\d+)?|[.,]")
-# What the words counted one by one weigh beside the classifiers.
-_RARE = 0.3
-# Step size and decay of the classifiers: quick to learn a new sign, slow to forget one.
-_RATE, _DECAY = 0.3, 2e-4
+# Step size, decay and first sum of squares of the classifiers: a new sign is learned at once and forgotten slowly.
+_RATE, _DECAY, _FIRST = 1.5, 1e-4, 0.1
 
 Features = dict[str, float]
 
@@ -31,7 +29,6 @@ class Balance:
         self.cells: Counter[tuple[str, str, str]] = Counter()
         self.labels: Counter[bool] = Counter()
         self._classifiers = [_Classifier(), _Classifier()]
-        self._words: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
 
     def add(self, pair: Pair) -> None:
         """Count and learn a pair."""
@@ -43,7 +40,6 @@ class Balance:
         both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
         for classifier, features in zip(self._classifiers, both, strict=True):
             classifier.learn(features, pair.significant)
-        self._words[pair.significant].update(word for word in both[0] if word[0] in "+-")
 
     def excess(self, aspect: str, kind: str, severity: str) -> float:
         """How much a cell has had of this severity already, against the other one and against all cells."""
@@ -53,37 +49,36 @@ class Balance:
 
     def expected(self, pair: Pair) -> float:
         """How much a pair's label is to be expected, in logits: large where words give it away."""
-        sign = 1.0 if pair.significant else -1.0
         both = (difference(pair.reference, pair.candidate), _bag(pair.candidate))
-        margins = [c.margin(features) * sign for c, features in zip(self._classifiers, both, strict=True)]
-        # Surprising is enough: there is no need to mislead.
-        return math.fsum(max(margin, -2.0) for margin in margins) + _RARE * self.tells(both[0], pair.significant)
+        margin = math.fsum(c.margin(features) for c, features in zip(self._classifiers, both, strict=True))
+        return margin if pair.significant else -margin
 
-    def tells(self, words: Iterable[str], significant: bool) -> float:
-        """How strongly the words of a difference have gone with a label so far, each counted by itself: what a
-        classifier that learns along is slow to see of rare words."""
-        mine, others = self._words[significant], self._words[not significant]
-        n, m = self.labels[significant] + 2.0, self.labels[not significant] + 2.0
-        return math.fsum(math.log((mine[w] + 1.0) / n * m / (others[w] + 1.0)) for w in words if w[0] in "+-")
+    def leans(self, words: Features, significant: bool) -> float:
+        """How much these words of a difference make a label expected, in logits."""
+        by_difference, by_candidate = self._classifiers
+        standing = {word[1:]: value if word[0] == "+" else -value for word, value in words.items()}
+        margin = by_difference.margin(words) + by_candidate.margin(standing)
+        return margin if significant else -margin
 
 
 class _Classifier:
-    """Logistic regression, one step a pair."""
+    """Logistic regression, one step a pair, each weight at a rate of its own (AdaGrad): rare words are learned, too."""
 
     def __init__(self) -> None:
         self.weights: defaultdict[str, float] = defaultdict(float)
-        self.scale = 1.0  # of all weights: decay without touching each
+        self.squares: defaultdict[str, float] = defaultdict(lambda: _FIRST)
 
     def margin(self, features: Mapping[str, float]) -> float:
         weights = self.weights
-        return self.scale * math.fsum(weights[name] * value for name, value in features.items() if name in weights)
+        return math.fsum(weights[name] * value for name, value in features.items() if name in weights)
 
     def learn(self, features: Mapping[str, float], label: bool) -> None:
         probability = 1.0 / (1.0 + math.exp(-max(min(self.margin(features), 30.0), -30.0)))
-        step = _RATE * (float(label) - probability) / (1.0 + math.sqrt(math.fsum(v * v for v in features.values())))
-        self.scale *= 1.0 - _DECAY
         for name, value in features.items():
-            self.weights[name] += step * value / self.scale
+            gradient = (float(label) - probability) * value
+            self.squares[name] += gradient * gradient
+            step = _RATE * gradient / math.sqrt(self.squares[name])
+            self.weights[name] = (1.0 - _DECAY) * self.weights[name] + step
 
 
 def difference(reference: str, candidate: str) -> Features:

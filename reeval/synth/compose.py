@@ -20,9 +20,9 @@ from reeval.synth.edit import Edit, Variation
 from reeval.synth.injectors import INJECTORS
 from reeval.synth.variation import orders, variations
 
-# So many edits of a cell and so many variations are compared; what words that speak for a label weigh against a
-# cell's count; and what a label's share of the set weighs against words.
-_LOOKED_AT, _VARIATIONS_LOOKED_AT, _TELL, _CHANCE = 8, 24, 1.0, 1.0
+# So many edits of a cell and so many variations are compared, and what words that speak for a label weigh against the
+# count of a cell or of a kind of variation.
+_LOOKED_AT, _VARIATIONS_LOOKED_AT, _LEAN = 20, 24, 6.0
 _MOST_ERRORS = 4
 
 
@@ -41,11 +41,11 @@ class Mixture:
 
     significant: float = 0.5
     significant_errors: tuple[float, ...] = (0.56, 0.31, 0.13)
-    beside: tuple[float, ...] = (0.56, 0.36, 0.08)
-    insignificant_errors: tuple[float, ...] = (0.12, 0.53, 0.29, 0.06)
+    beside: tuple[float, ...] = (0.7, 0.26, 0.04)
+    insignificant_errors: tuple[float, ...] = (0.13, 0.6, 0.22, 0.05)
     unvaried: float = 0.12
     identical: float = 0.03
-    drafts: int = 4
+    drafts: int = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def candidate(
     for label, share in ((True, chance), (False, 1.0 - chance)):
         if share <= 0.0:
             continue
-        handicap = -_CHANCE * math.log(min(share, 1.0))
+        handicap = -math.log(share)
         severities = _severities(label, rng, mixture)
         for _ in range(mixture.drafts):
             chosen = draft(made_of, label, severities, rng, balance, mixture)
@@ -165,10 +165,10 @@ def draft(
         pool = list(made_of.variations)
         rng.shuffle(pool)
         kinds: Counter[str] = Counter()
-        tells = {v: _TELL * balance.tells(made_of.words(v), significant) + 2 * rng.random() for v in pool}
+        leans = {v: _LEAN * balance.leans(made_of.words(v), significant) + 2 * rng.random() for v in pool}
         while pool and len(varied) < wanted:
             # The rarest kind so far comes next: a report is not one trick repeated.
-            variation = min(pool[:_VARIATIONS_LOOKED_AT], key=lambda v: kinds[v.kind] + tells[v])
+            variation = min(pool[:_VARIATIONS_LOOKED_AT], key=lambda v: kinds[v.kind] + leans[v])
             pool.remove(variation)
             if fits([*edits, *varied], variation):
                 varied.append(variation)
@@ -193,7 +193,8 @@ def _edit(
         excess = balance.excess(*cell, severity)
         for edit in rng.sample(edits, min(len(edits), _LOOKED_AT)):
             words = made_of.words(edit)
-            scored.append((excess + _TELL * balance.tells(words, significant) + rng.random(), len(scored), edit))
+            lean = _LEAN * balance.leans(words, significant)
+            scored.append((excess + lean + rng.random(), len(scored), edit))
     return min(scored)[2] if scored else None
 
 

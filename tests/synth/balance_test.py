@@ -32,9 +32,9 @@ def test_words_that_went_with_a_label_are_expected_of_it():
         balance.add(pair(HARMLESS, "granuloma"))
     told, plain = pair(GRAVE, "thoracentesis"), pair(GRAVE, "granuloma")
     assert balance.expected(told) > 2 > 0 > balance.expected(plain)
-    assert balance.tells(changed_words("", "thoracentesis"), True) > 2
-    assert balance.tells(changed_words("", "thoracentesis"), False) < -2
-    assert abs(balance.tells(changed_words("", "unheard"), True)) < 0.1
+    assert balance.leans(changed_words("", "thoracentesis"), True) > 2
+    assert balance.leans(changed_words("", "thoracentesis"), False) < -2
+    assert abs(balance.leans(changed_words("", "unheard"), True)) < 0.1
 
 
 def test_a_cell_that_had_more_of_a_severity_waits():

@@ -21,6 +21,8 @@ from reeval.synth.terms import Finding
 _RULE = "finding.fabrication.normal"
 # How many a report gives.
 _MOST = 8
+# And in how many words each, for the composer to take those that the set needs.
+_NAMES = 3
 _COUNTED = re.compile(r"\b(?:nodule|mass|lesion|fracture|deformity)\b")
 # A statement of less than the whole.
 _PARTIAL = re.compile(r"otherwise|\b(?:right|left|this|remaining|remainder)\b")
@@ -43,12 +45,14 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         if anchor is None:
             continue
         side, lobe = rng.choice(("left", "right")), rng.choice(("upper lobe", "lower lobe"))
-        words = rng.choice(_data()["names"][name]).format(side=side, lobe=lobe)
-        # "Evidence of" one of a kind would want an article.
-        fitting = [p for p in phrasings if "evidence" not in p or not _COUNTED.search(words)]
-        text = rng.choice(fitting).format(x=words)
         end = analysis.sentence(anchor).end
-        yield Edit(_RULE, added(analysis, anchor, text), (end, end), frozenset({finding.concept}))
+        known = _data()["names"][name]
+        for chosen in rng.sample(known, min(len(known), _NAMES)):
+            words = chosen.format(side=side, lobe=lobe)
+            # "Evidence of" one of a kind would want an article.
+            fitting = [p for p in phrasings if "evidence" not in p or not _COUNTED.search(words)]
+            text = rng.choice(fitting).format(x=words, be="are" if words.endswith("s") else "is")
+            yield Edit(_RULE, added(analysis, anchor, text), (end, end), frozenset({finding.concept}))
 
 
 def _denied(analysis: Analysis, finding: Finding) -> bool:
