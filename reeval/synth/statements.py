@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import re
-import tomllib
-from importlib import resources
 
+from reeval.synth import toml
 from reeval.synth.document import PLACEHOLDER, Document
 from reeval.synth.terms import Finding
 
@@ -34,7 +33,7 @@ class Normal:
 
 @functools.cache
 def _patterns() -> tuple[tuple[str, frozenset[str], bool, re.Pattern[str]], ...]:
-    data = tomllib.loads(resources.files(__package__).joinpath("normal.toml").read_text(encoding="utf-8"))
+    data = toml.table("normal.toml")
     between = rf"(?:(?!\b(?:{data['abnormal']}))[^.;]){{0,60}}?"
     return tuple(
         (

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import Any
 
-TOKEN = re.compile(r"\d+(?:\.\d+)?|[a-z]+(?:[-'’][a-z]+)*")
+from reeval.synth import toml
+
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[a-z]+(?:[-'’][a-z]+)*")
+SLOTS = ("degree", "side", "place", "change", "age", "certainty", "count")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Word:
 
 
 def _data() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("terms.toml").read_text(encoding="utf-8"))
+    return toml.table("terms.toml")
 
 
 @functools.cache
@@ -76,7 +77,7 @@ def zones() -> Mapping[str, int]:
 
 @functools.cache
 def words(slot: str) -> Mapping[str, tuple[str, ...]]:
-    """Value -> phrases of a slot: degree, side, place, change, age, certainty, count."""
+    """Value -> phrases of one of `SLOTS`."""
     entries = _data()[slot]
     return {value: tuple(entry["words"] if isinstance(entry, dict) else entry) for value, entry in entries.items()}
 
@@ -85,8 +86,7 @@ def words(slot: str) -> Mapping[str, tuple[str, ...]]:
 def vocabulary() -> tuple[str, ...]:
     """All phrases of the lexicon, in lower case."""
     names = [phrase for finding in findings().values() for phrase in (*finding.singular, *finding.plural)]
-    slots = ("degree", "side", "place", "change", "age", "certainty", "count")
-    said = [phrase for slot in slots for phrases in words(slot).values() for phrase in phrases]
+    said = [phrase for slot in SLOTS for phrases in words(slot).values() for phrase in phrases]
     return tuple(dict.fromkeys([*names, *said, *_data()["plain"]["words"]]))
 
 
@@ -95,14 +95,14 @@ def _phrases() -> Mapping[str, tuple[tuple[tuple[str, ...], tuple[Word, ...]], .
     meanings: dict[tuple[str, ...], list[Word]] = {}
 
     def add(phrase: str, word: Word) -> None:
-        meanings.setdefault(tuple(TOKEN.findall(phrase)), []).append(word)
+        meanings.setdefault(tuple(_TOKEN.findall(phrase)), []).append(word)
 
     for finding in findings().values():
         for phrase in finding.singular:
             add(phrase, Word("finding", finding.name))
         for phrase in finding.plural:
             add(phrase, Word("finding", finding.name, True))
-    for slot in ("degree", "side", "place", "change", "age", "certainty", "count"):
+    for slot in SLOTS:
         for value, phrases in words(slot).items():
             for phrase in phrases:
                 add(phrase, Word(slot, value))
@@ -116,7 +116,7 @@ def _phrases() -> Mapping[str, tuple[tuple[tuple[str, ...], tuple[Word, ...]], .
 
 def find(lower: str, start: int, end: int) -> Iterator[tuple[int, int, tuple[Word, ...]]]:
     """The phrases of lower[start:end], the longest at each place and without overlap: (start, end, meanings)."""
-    tokens = [(match[0], match.start(), match.end()) for match in TOKEN.finditer(lower, start, end)]
+    tokens = [(match[0], match.start(), match.end()) for match in _TOKEN.finditer(lower, start, end)]
     at = 0
     while at < len(tokens):
         step = 1

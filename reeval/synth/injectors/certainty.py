@@ -1,13 +1,11 @@
 """Certainty: hedges lost, added and exchanged."""
 
-import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit
 from reeval.synth.injectors.certainty_denied import edits as of_denials
@@ -28,9 +26,8 @@ _SURE = re.compile(
 )
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("certainty.toml").read_text(encoding="utf-8"))
+    return toml.table("injectors/certainty.toml")
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:

@@ -3,11 +3,10 @@
 import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit, added_sentence, dropped_sentence
 from reeval.synth.injectors.nounphrase import exchanged
@@ -18,17 +17,16 @@ NO_PRIOR = re.compile(r"\bno (?:\w+ )?(?:comparison|prior|previous)|\bnot availa
 _NORMAL = re.compile(r"normal|within normal limits|unremarkable")
 
 
-@functools.cache
 def data() -> dict[str, Any]:
     """The words of `comparison.toml`."""
-    return tomllib.loads(resources.files(__package__).joinpath("comparison.toml").read_text(encoding="utf-8"))
+    return toml.table("injectors/comparison.toml")
 
 
 @functools.cache
 def pattern(name: str) -> re.Pattern[str]:
     """A pattern of the tables, by "table.key"."""
-    table, _, key = name.partition(".")
-    return re.compile(data()[table][key])
+    group, _, key = name.partition(".")
+    return re.compile(data()[group][key])
 
 
 def cased(capitals: bool, words: str) -> str:

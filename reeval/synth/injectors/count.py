@@ -4,11 +4,10 @@ import dataclasses
 import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, Edit
@@ -19,10 +18,8 @@ from reeval.synth.injectors.things import ACT, BENIGN, Thing, made, opening, sai
 from reeval.synth.mentions import PRESENT, Mention, Slot
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files(__package__).joinpath("count.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return toml.table("injectors/count.toml")
 
 
 @functools.cache

@@ -3,11 +3,10 @@
 import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit
 from reeval.synth.injectors.rewording import inserted, removed, swapped
@@ -31,10 +30,8 @@ _JOINED_BEFORE = re.compile(
 )
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files(__package__).joinpath("degree.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return toml.table("injectors/degree.toml")
 
 
 @functools.cache

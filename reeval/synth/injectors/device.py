@@ -5,11 +5,10 @@ import functools
 import itertools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit, dropped_sentence
 from reeval.synth.injectors.device_kinds import edits as of_kinds
@@ -17,9 +16,8 @@ from reeval.synth.injectors.nounphrase import near_placeholder
 from reeval.synth.mentions import PRESENT
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("device.toml").read_text(encoding="utf-8"))
+    return toml.table("injectors/device.toml")
 
 
 @functools.cache

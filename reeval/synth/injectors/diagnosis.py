@@ -3,12 +3,10 @@
 import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import Any
 
-from reeval.synth import terms
+from reeval.synth import terms, toml
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence, dropped_sentence
 from reeval.synth.injectors.links import Link, begin, links
@@ -29,9 +27,8 @@ _SETTLED = re.compile(r"\b(?:stable|unchanged|old|chronic|persist\w*|improv\w*|d
 _WORRIED = re.compile(r"concerning|suspicious|worrisome")
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    return tomllib.loads(resources.files(__package__).joinpath("diagnosis.toml").read_text(encoding="utf-8"))
+    return toml.table("injectors/diagnosis.toml")
 
 
 @functools.cache

@@ -1,14 +1,12 @@
 """Sides: a finding or device on the other side, on one side of two, on no side, or on one that the report does not
 give."""
 
-import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, Edit
@@ -37,10 +35,8 @@ _UNSURE = re.compile(
 _ON_THE = re.compile(r",?\s*\b(?:on|in|at|to) (?:the )?$")
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files(__package__).joinpath("laterality.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return toml.table("injectors/laterality.toml")
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:

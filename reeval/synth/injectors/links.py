@@ -3,10 +3,9 @@
 import dataclasses
 import functools
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.mentions import ABSENT, PRESENT, Mention
 
@@ -56,8 +55,8 @@ class Link:
 
 @functools.cache
 def _forms() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
-    data = tomllib.loads(resources.files(__package__).joinpath("links.toml").read_text(encoding="utf-8"))
-    return tuple((f["name"], f["level"], re.compile(rf"\b{f['pattern']}(?=\s)")) for f in data["forms"])
+    forms = toml.table("injectors/links.toml")["forms"]
+    return tuple((form["name"], form["level"], re.compile(rf"\b{form['pattern']}(?=\s)")) for form in forms)
 
 
 @functools.cache

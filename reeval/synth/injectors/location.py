@@ -1,14 +1,11 @@
 """Sites: another lobe, zone, space, level or rib; a site lost, or one that the report does not give."""
 
-import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
-from reeval.synth import terms
+from reeval.synth import terms, toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit
 from reeval.synth.injectors.rewording import appended, inserted, near_placeholder, removed, swapped
@@ -35,10 +32,8 @@ _PREPOSITION = re.compile(
 )
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files(__package__).joinpath("location.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return toml.table("injectors/location.toml")
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:

@@ -1,14 +1,12 @@
 """Sizes and distances: another number, another unit, a number lost, or one that the report does not give."""
 
 import dataclasses
-import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit, dropped_sentence
 from reeval.synth.injectors.rewording import appended, inserted, removed, swapped
@@ -37,10 +35,8 @@ _CARINA = re.compile(
 _AMBIGUOUS = re.compile(r"\b(?:largest|each|previously|formerly|dominant|from \d|respectively|between \d)\b")
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    path = resources.files(__package__).joinpath("measurement.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return toml.table("injectors/measurement.toml")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 import functools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.mentions import ABSENT, Mention
 
@@ -23,10 +22,9 @@ HARMLESS = re.compile(
 )
 
 
-@functools.cache
 def findings_table() -> Mapping[str, Any]:
     """The data of `findings.toml`."""
-    return tomllib.loads(resources.files(__package__).joinpath("findings.toml").read_text(encoding="utf-8"))
+    return toml.table("injectors/findings.toml")
 
 
 def weight_of(mention: Mention) -> str:

@@ -3,12 +3,10 @@
 import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
-from reeval.synth import terms
+from reeval.synth import terms, toml
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, fitted
 from reeval.synth.injectors.listings import denials
@@ -30,8 +28,7 @@ _SLIPS = 3
 
 @functools.cache
 def _table() -> dict[str, Any]:
-    file = resources.files(__package__).joinpath("wording.toml")
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    table = toml.read("injectors/wording.toml")
     for kind in ("misleading", "plain"):
         for entry in table[kind]:
             entry["from"] = re.compile(entry["from"])

@@ -1,12 +1,10 @@
 """The clause that a sentence is: its words without lead ("Specifically,") and full stop, and new words in it."""
 
 import dataclasses
-import functools
 import re
-import tomllib
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, fitted
@@ -33,10 +31,9 @@ class Clause:
     words: str
 
 
-@functools.cache
 def table(name: str) -> dict[str, Any]:
-    """A TOML file of this package, read once."""
-    return tomllib.loads(resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    """A TOML file of this package."""
+    return toml.table(f"variation/{name}.toml")
 
 
 def clause(document: Document, index: int) -> Clause:
