@@ -4,8 +4,9 @@ import difflib
 import re
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from flax.traverse_util import flatten_dict
@@ -20,6 +21,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval synth   --reports=FILE|FOLDER --out=FILE [--count=4000] [--seed=0]    labelled pairs from reports; resumes
   reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
+  reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
 
 `reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error."""
 
@@ -95,11 +97,46 @@ def synth(argv: Sequence[str]) -> None:
 
 def pairs(argv: Sequence[str]) -> None:
     """Pair files: `reeval pairs check` looks at one, `reeval pairs convert` makes one of another's data."""
-    if not argv or argv[0] not in PAIRS:
+    _one_of(PAIRS, argv, pairs)
+
+
+def bench(argv: Sequence[str]) -> None:
+    """Benchmarks: `reeval bench score` measures scoring."""
+    _one_of(BENCH, argv, bench)
+
+
+def _one_of(commands: Mapping[str, Callable[[Sequence[str]], None]], argv: Sequence[str], group: Any) -> None:
+    if not argv or argv[0] not in commands:
         if _asks_for_help(argv):
-            raise Help(f"{pairs.__doc__} Each has its own --help.")
-        raise ValueError(f"say what to do: reeval pairs {' | '.join(PAIRS)}")
-    PAIRS[argv[0]](argv[1:])
+            raise Help(f"{group.__doc__} Each has its own --help.")
+        raise ValueError(f"say what to do: reeval {group.__name__} {' | '.join(commands)}")
+    commands[argv[0]](argv[1:])
+
+
+def bench_score(argv: Sequence[str]) -> None:
+    """Measure scoring: its speed, its share of what the device can do, and transformers' generate beside it."""
+    values = flags.FlagValues()
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("model", "random", "A checkpoint directory, embedded, or random.", flag_values=values)
+    text("shape", "qwen3_80m", "Of random weights: qwen3_80m, qwen3_0.6b, qwen3_8b or tiny.", flag_values=values)
+    text("tokenizer", "", "Of random weights: a directory; by default the embedded judge's.", flag_values=values)
+    text("pairs", "", "A pair file; by default the held-out pairs that are shipped.", flag_values=values)
+    number("count", 64, "Pairs to judge at most.", flag_values=values)
+    number("slots", 0, "Pairs that are decoded at a time; 0: as the device likes it.", flag_values=values)
+    flags.DEFINE_enum("mode", "one_pass", ["one_pass", "two_pass"], "How to judge.", flag_values=values)
+    text("prompt", "clinical-2", "The version of the prompt.", flag_values=values)
+    dtypes = ["auto", "float32", "bfloat16"]
+    flags.DEFINE_enum("dtype", "auto", dtypes, "Of the weights; auto: float32 on a CPU.", flag_values=values)
+    number("max_answer_tokens", 128, "Of one answer.", flag_values=values)
+    flags.DEFINE_bool("grammar", True, "Answers follow the verdict format, on both sides.", flag_values=values)
+    flags.DEFINE_enum("against", "transformers", ["transformers", "none"], "The other side.", flag_values=values)
+    flags.DEFINE_list("batch_sizes", [], "That transformers tries, such as 8,16; its best counts.", flag_values=values)
+    number("repetitions", 3, "Of which the median counts.", flag_values=values)
+    text("json", "", "A file for all figures.", flag_values=values)
+    _parse(values, argv, bench_score)
+    from reeval.bench.score import Options, run
+
+    run(Options.of(values.flag_values_dict()))
 
 
 def check(argv: Sequence[str]) -> None:
@@ -151,6 +188,7 @@ def convert(argv: Sequence[str]) -> None:
 # Of a file of reports.
 COLUMNS = ("report", "findings", "impression", "id")
 PAIRS: dict[str, Callable[[Sequence[str]], None]] = {"check": check, "convert": convert}
+BENCH: dict[str, Callable[[Sequence[str]], None]] = {"score": bench_score}
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
@@ -158,9 +196,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "plan": plan,
     "synth": synth,
     "pairs": pairs,
+    "bench": bench,
 }
 # Flags without a value: what follows one is no part of it.
-SWITCHES = ("--allow_remote", "--classifiers", "--json", "--strict")
+SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--strict")
 
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 

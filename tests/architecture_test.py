@@ -25,7 +25,7 @@ ROWS = [
     ["prompts", "models", "lora", "metrics", "files", "progress", "settings"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "plan", "from_scratch"],
+    ["run", "train", "evaluate", "export", "plan", "from_scratch", "bench"],
     ["cli", "__main__"],
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}

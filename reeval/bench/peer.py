@@ -75,7 +75,7 @@ class Peer:
         self._turn(self.work.prompts[:2], self._starts()[:2], 2, new=2)
 
     def steering_share(self, batch_size: int) -> float | None:
-        """What share of the time the grammar takes, found with and without it at equal lengths; None if there is none."""
+        """The grammar's share of the time, from runs with and without it at equal lengths; None if there is none."""
         if self.tables is None:
             return None
         prompts, starts = self.work.prompts[:batch_size], self._starts()[:batch_size]

@@ -5,7 +5,7 @@ import dataclasses
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,16 @@ class Options:
     repetitions: int = 3
     json: str = ""
 
+    @classmethod
+    def of(cls, flags: Mapping[str, Any]) -> "Options":
+        """Of the command's flags, by name. Raises ValueError as `check` does."""
+        given = {field.name: flags[field.name] for field in dataclasses.fields(cls)}
+        try:
+            given["batch_sizes"] = [int(size) for size in given["batch_sizes"]]
+        except ValueError:
+            raise ValueError("--batch_sizes are whole numbers with commas, such as 8,16,32") from None
+        return cls(**given)
+
     def check(self) -> None:
         """Raises ValueError, naming the flag."""
         for name in ("count", "max_answer_tokens", "repetitions"):
@@ -69,6 +79,10 @@ class Options:
                 raise ValueError(f"--{name} must be at least 1")
         if self.slots < 0 or any(size < 1 for size in self.batch_sizes):
             raise ValueError("--slots and --batch_sizes must be at least 1")
+        if self.json and not Path(self.json).parent.is_dir():
+            raise ValueError(f"--json={self.json}: no such directory")
+        if self.shape not in checkpoint.SHAPES:
+            raise ValueError(f"--shape={self.shape} is not one of {', '.join(checkpoint.SHAPES)}")
         if self.tokenizer and self.model != "random":
             raise ValueError("--tokenizer goes with --model=random alone; a checkpoint directory has its own")
         if self.against == "transformers" and importlib.util.find_spec("torch") is None:
