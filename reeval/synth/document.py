@@ -98,6 +98,14 @@ class Document:
     def of(self, sentence: Sentence) -> str:
         return self.text[sentence.start : sentence.end]
 
+    def cased(self, new: str) -> str:
+        """New words as the report is written: in capitals, if it is."""
+        return new.upper() if self.capitals else new
+
+    def begins(self, offset: int) -> bool:
+        """Whether a sentence begins here."""
+        return any(sentence.start == offset for sentence in self.sentences)
+
     def index(self, offset: int) -> int | None:
         """Which sentence an offset stands in; None between sentences."""
         for index, sentence in enumerate(self.sentences):

@@ -73,18 +73,13 @@ def fitted(document: Document, at: int, new: str) -> str:
     where a sentence begins."""
     if document.capitals:
         return new.upper()
-    if (
-        new
-        and any(sentence.start == at for sentence in document.sentences)
-        and not document.text[at : at + 1].islower()
-    ):
+    if new and document.begins(at) and not document.text[at : at + 1].islower():
         return new[0].upper() + new[1:]
     return new
 
 
 def replaced(document: Document, start: int, end: int, new: str) -> Change:
-    """The words of a place replaced, written as the report is. Removing the first words of a sentence gives the next
-    word its capital."""
+    """The words of a place replaced, written as the report is."""
     return Change(start, end, fitted(document, start, new))
 
 
@@ -96,8 +91,7 @@ def dropped_words(document: Document, start: int, end: int) -> Change:
         end += 1
     if text[end : end + 1] == "\n" and start and text[start - 1] in " \t":
         end += 1  # a line that was broken here goes on
-    first = any(sentence.start == start for sentence in document.sentences)
-    if first and end < len(text) and text[start].isupper() and text[end].islower():
+    if document.begins(start) and end < len(text) and text[start].isupper() and text[end].islower():
         return Change(start, end + 1, text[end].upper())
     if end < len(text) and text[end] in ".,;:" and start and text[start - 1] in " \t":
         start -= 1
@@ -149,16 +143,14 @@ def replaced_sentence(document: Document, index: int, new: str) -> tuple[Change,
     old = document.of(sentence)
     if not old.endswith((".", "!", "?")):
         new = new.rstrip(".")
-    if document.capitals:
-        new = new.upper()
+    new = document.cased(new)
     return (Change(sentence.start, sentence.end, new),)
 
 
 def added_sentence(document: Document, after: int, new: str) -> tuple[Change, ...]:
     """A sentence added behind sentence `after`: in prose after a space, in a list as the next item."""
     sentence = document.sentences[after]
-    if document.capitals:
-        new = new.upper()
+    new = document.cased(new)
     text = document.text
     stop = "" if text[sentence.end - 1] in ".!?:;" else "."
     if not sentence.item:

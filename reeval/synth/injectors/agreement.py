@@ -23,20 +23,18 @@ _VERB_AFTER = re.compile(rf"(?:\s+(?:[\w-]+\s+){{0,6}}?)({'|'.join([*_VERBS, *_B
 _ARTICLE = re.compile(r"(?<![\w-])(an?|the|this)\s+$")
 
 
-def singular(analysis: Analysis, mention: Mention, determiner: str = "a") -> list[Change] | None:
-    """ "nodules" -> "nodule", with an article where the sentence has verbs and would need one.
-
-    determiner: "a" for the article that fits what follows, or "" for none, where the caller writes one.
-    """
-    return _changed(analysis, mention, True, determiner)
+def singular(analysis: Analysis, mention: Mention, *, with_a: bool) -> list[Change] | None:
+    """ "nodules" -> "nodule". with_a: with "a" before the whole phrase, where the sentence has verbs and would need an
+    article; without, the caller sees to it."""
+    return _changed(analysis, mention, True, with_a)
 
 
 def plural(analysis: Analysis, mention: Mention) -> list[Change] | None:
     """ "a nodule" -> "nodules"."""
-    return _changed(analysis, mention, False, "")
+    return _changed(analysis, mention, False, False)
 
 
-def _changed(analysis: Analysis, mention: Mention, to_singular: bool, determiner: str) -> list[Change] | None:
+def _changed(analysis: Analysis, mention: Mention, to_singular: bool, with_a: bool) -> list[Change] | None:
     document = analysis.document
     lower, text = document.lower, document.text
     sentence = document.sentences[mention.sentence]
@@ -97,13 +95,11 @@ def _changed(analysis: Analysis, mention: Mention, to_singular: bool, determiner
                 changes.append(Change(low, mention.low + 1, following.upper()))
             else:
                 changes.append(Change(low, mention.low, ""))
-    elif to_singular and determiner and (there or (re.search(r"\w", rest) and not rest.rstrip().endswith(":"))):
-        return None if mention.low == mention.start and not there else [*changes, *_with_article(analysis, mention)]
+    elif with_a and (there or (re.search(r"\w", rest) and not rest.rstrip().endswith(":"))):
+        if mention.low == mention.start and not there:
+            return None
+        changes.append(Change(mention.low, mention.low, document.cased("a ")))
     return changes
-
-
-def _with_article(analysis: Analysis, mention: Mention) -> list[Change]:
-    return [Change(mention.low, mention.low, "A " if analysis.document.capitals else "a ")]
 
 
 def _singular_of(word: str) -> str | None:

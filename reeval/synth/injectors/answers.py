@@ -72,10 +72,9 @@ def _before_rest(analysis: Analysis, index: int, fragment: str) -> tuple[Change,
     start = analysis.sentence(index).start
     if not _REST.match(words_of(analysis, index)):
         return None
-    first = analysis.document.text[start]
-    if analysis.document.capitals:
-        return Change(start, start, f"{fragment.upper()} "), Change(start, start + 1, f"OTHERWISE {first}")
-    return Change(start, start, f"{fragment} "), Change(start, start + 1, f"Otherwise {first.lower()}")
+    document = analysis.document
+    otherwise = document.cased(f"Otherwise {document.lower[start]}")
+    return Change(start, start, document.cased(f"{fragment} ")), Change(start, start + 1, otherwise)
 
 
 def _says_only(analysis: Analysis, normal: Normal) -> bool:
@@ -98,8 +97,5 @@ def put_before(analysis: Analysis, index: int, text: str) -> tuple[tuple[Change,
     start = analysis.sentence(index).start
     clear = CLEAR.search(words_of(analysis, index))
     assert clear is not None
-    new, word = f"{text} ", "otherwise "
-    if analysis.document.capitals:
-        new, word = new.upper(), word.upper()
-    at = start + clear.end()
-    return (Change(start, start, new), Change(at, at, word)), start
+    at, cased = start + clear.end(), analysis.document.cased
+    return (Change(start, start, cased(f"{text} ")), Change(at, at, cased("otherwise "))), start

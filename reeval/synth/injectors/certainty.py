@@ -149,11 +149,11 @@ def _doubts(analysis: Analysis, mention: Mention, word: str, table: str, rng: ra
     there = re.match(r"there (?P<be>is|are) ", lower[sentence.start : mention.low])
     if there and table != "suspicion":
         at = sentence.start + there.start("be")
-        found.append(Change(at, sentence.start + there.end("be"), "MAY BE" if document.capitals else "may be"))
+        found.append(Change(at, sentence.start + there.end("be"), document.cased("may be")))
     if tail:
         be = "are" if mention.plural else "is"
         new = rng.choice([f" {be} possible", f" {be} suspected"]) if table == "doubtful" else f" {be} suspected"
-        found.append(Change(tail.start(), tail.end(), new.upper() if document.capitals else new))
+        found.append(Change(tail.start(), tail.end(), document.cased(new)))
     return found
 
 

@@ -42,7 +42,7 @@ def _denied(analysis: Analysis) -> Iterator[Edit]:
             yield Edit("certainty.omission.probable", (Change(at, match.end("definite"), ""),), (low, high), topics)
         elif not _LOOSE.match(document.lower, mentions[0].low) and not mentions[0].slot("degree"):
             at = match.start() + 3
-            new = "DEFINITE " if document.capitals else "definite "
+            new = document.cased("definite ")
             yield Edit("certainty.fabrication.probable", (Change(at, at, new),), (low, high), topics)
 
 

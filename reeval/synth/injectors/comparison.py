@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence
-from reeval.synth.injectors.comparison_whole import NO_PRIOR, cased, data, pattern
+from reeval.synth.injectors.comparison_whole import NO_PRIOR, data, pattern
 from reeval.synth.injectors.comparison_whole import edits as of_the_study
 from reeval.synth.injectors.nounphrase import article, closes, ends, exchanged, free, prefixed, told
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
@@ -172,7 +172,7 @@ def _without(analysis: Analysis, mention: Mention, slot: Slot) -> Change | None:
             plain = mention.plural or mention.finding.mass
             a = "" if plain else f"{article(lower[slot.end :])} "
             words = f"{'are' if mention.plural else 'is'} {a}"
-            return Change(start, slot.end + 1, words.upper() if document.capitals else words)
+            return Change(start, slot.end + 1, document.cased(words))
         return exchanged(document, slot.start, slot.end, "")
     sentence = analysis.sentence(mention.sentence)
     match = _AFTER.search(lower, mention.end, slot.start)
@@ -191,7 +191,7 @@ def _without(analysis: Analysis, mention: Mention, slot: Slot) -> Change | None:
     if match["comma"]:
         return None
     words = " are present" if match["verb"] in ("are", "appear", "remain", "have") else " is present"
-    return Change(match.start(), end, words.upper() if document.capitals else words)
+    return Change(match.start(), end, document.cased(words))
 
 
 def _other(
@@ -251,15 +251,15 @@ def _turned(analysis: Analysis, mention: Mention, slot: Slot, target: str, rng: 
     if not match["verb"]:
         beside = re.match(r"\s+(?:from|since|compared)\b", lower[slot.end : sentence.end])
         if match["comma"] and beside and target in table["beside"]:
-            return Change(slot.start, slot.end, cased(document.capitals, rng.choice(table["beside"][target])))
+            return Change(slot.start, slot.end, document.cased(rng.choice(table["beside"][target])))
         if not match["comma"] or target == "shade" or not ends(document, mention):
             return None
-        return Change(match.start(), slot.end, cased(document.capitals, _after(target, rng)))
+        return Change(match.start(), slot.end, document.cased(_after(target, rng)))
     if match["comma"] or match["verb"].startswith("appear") or told(document, mention) or target not in table["verb"]:
         return None
     both = rng.choice(table["verb"][target]).split("|")
     plural = match["verb"] in ("are", "have", "remain")
-    return Change(match.start("verb"), slot.end, cased(document.capitals, both[plural]))
+    return Change(match.start("verb"), slot.end, document.cased(both[plural]))
 
 
 def _words(mention: Mention, kind: str) -> list[str]:
@@ -306,7 +306,7 @@ def _given(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
             change = prefixed(document, mention.low, rng.choice(_words(mention, kind)))
             options.append((change, (change.start, max(mention.end, change.end))))
         if ends(document, mention) and kind in table["after"] and len(present) == 1:
-            new = cased(document.capitals, _after(kind, rng))
+            new = document.cased(_after(kind, rng))
             options.append((Change(mention.high, mention.high, new), (mention.low, mention.high)))
         if options:
             change, span = rng.choice(options)

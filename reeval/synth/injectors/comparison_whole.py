@@ -29,10 +29,6 @@ def pattern(name: str) -> re.Pattern[str]:
     return re.compile(data()[group][key])
 
 
-def cased(capitals: bool, words: str) -> str:
-    return words.upper() if capitals else words
-
-
 def edits(analysis: Analysis, rng: random.Random, grave: bool) -> Iterator[Edit]:
     """Edits of normal statements and of the study; grave: whether the report has a finding whose change matters."""
     yield from _normal(analysis, rng)
@@ -74,7 +70,7 @@ def _normal(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         elif given:
             name = "at" if given.start("at") >= 0 else "terse"
             at = sentence.start + given.start(name)
-            new = cased(document.capitals, rng.choice(["stable and ", "unchanged and "]))
+            new = document.cased(rng.choice(["stable and ", "unchanged and "]))
             words = _NORMAL.match(document.lower, at)
             assert words is not None
             yield Edit("comparison.fabrication.stable", (Change(at, at, new),), (at, words.end()), topics)

@@ -163,8 +163,7 @@ def _not_given(analysis: Analysis, thing: Thing, kind: str, rng: random.Random) 
 
 def _numbered(document: Document, gone: Change, at: int, new: str) -> Change:
     """A number in the place of the article that `gone` takes out."""
-    first = any(sentence.start == gone.start for sentence in document.sentences)
-    word = new.upper() if document.capitals else new[0].upper() + new[1:] if first else new
+    word = document.cased(new[0].upper() + new[1:] if document.begins(gone.start) else new)
     kept = document.text[at : gone.end] if gone.end > at else ""
     return Change(gone.start, gone.end, f"{word} {kept}")
 
@@ -179,7 +178,7 @@ def _each(analysis: Analysis, mentions: tuple[Mention, ...], to_singular: bool) 
     for mention in mentions:
         if mention.plural != to_singular:
             return None
-        found = as_singular(analysis, mention, "") if to_singular else as_plural(analysis, mention)
+        found = as_singular(analysis, mention, with_a=False) if to_singular else as_plural(analysis, mention)
         if found is None:
             return None
         changes += found

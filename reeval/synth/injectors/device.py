@@ -111,7 +111,7 @@ def _moved(
             at = re.search(r"\b(?:at|near|approximating)\s+$", document.lower[:start][-14:])
             if at and table == "to_bad" and kind == "venous":
                 start, words = start - len(at[0]), f"in {words}"
-            changes.append(Change(start, position.end, words.upper() if document.capitals else words))
+            changes.append(Change(start, position.end, document.cased(words)))
         first = found[0]
         low = _from_tip(analysis, first)
         yield Edit(f"device.{rule}", tuple(changes), (low, first.end), frozenset({kind}))
@@ -170,7 +170,7 @@ def _untold(analysis: Analysis, kind: str, found: list[Position]) -> Iterator[Ed
         finite = re.search(r"\b(?:is|are|projects|terminates|overlies)\b", match["gone"])
         bare = not re.search(r"\b(?:is|are|noted|seen)\b", lower[sentence.start : start])
         words = " is present" if finite and bare else ""
-        changes.append(Change(start, position.end, words.upper() if document.capitals else words))
+        changes.append(Change(start, position.end, document.cased(words)))
         spans.append((mention.low, position.end))
     if _pattern(_data()["tip"]["care"]).search(lower):
         return
@@ -221,6 +221,6 @@ def _placed(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     if any(m.finding.concept == kind and m.sentence != index for m in analysis.mentions):
         return
     new = str(rng.choice(data["bad"]))
-    change = Change(match.start(), match.end(), new.upper() if document.capitals else new)
+    change = Change(match.start(), match.end(), document.cased(new))
     low = min(devices[0].low, match.start())
     yield Edit("device.inaccuracy.placement", (change,), (low, match.end()), frozenset({kind}))

@@ -150,7 +150,7 @@ def _cut(analysis: Analysis, link: Link) -> list[Change] | None:
     several = sum(m.end <= link.lead for m in analysis.by_sentence[link.sentence]) > 1
     plural = link.plural or (several and re.search(r"\band\b", document.lower[sentence.start : link.lead]))
     new = f" {'are' if plural else 'is'} noted"
-    return [Change(link.lead, link.last, new.upper() if document.capitals else new)]
+    return [Change(link.lead, link.last, document.cased(new))]
 
 
 def _member(analysis: Analysis, link: Link) -> Iterator[Edit]:
@@ -320,7 +320,7 @@ def _added(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
             topics = frozenset({instance.concept}) | _concepts(new)
             if ends(document, mention):
                 words = str(rng.choice(data["phrases"][f"{stem}after"])).format(x=new)
-                change = Change(mention.high, mention.high, words.upper() if document.capitals else words)
+                change = Change(mention.high, mention.high, document.cased(words))
                 yield Edit(f"diagnosis.fabrication.{rule}", (change,), (mention.low, mention.high), topics)
             if alone and closes(document, mention) and not re.search(r"\b(?:and|with)\b", text):
                 # "The lungs are hyperinflated. This is ..."

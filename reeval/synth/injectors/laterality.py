@@ -96,7 +96,7 @@ def _one_of_both(analysis: Analysis, thing: Thing, rng: random.Random) -> Iterat
             return
         changes += swapped(document, slot.start, slot.end, new.format(side=side))
         if mention.plural and mention.finding.concept in _data()["paired"]:
-            number = as_singular(analysis, mention, "a")
+            number = as_singular(analysis, mention, with_a=True)
             if number is None:
                 return
             changes += number

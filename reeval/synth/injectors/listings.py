@@ -62,7 +62,7 @@ class Listing:
         for number, gap in left.items():
             low, high = self.gaps[number]
             if gap != gaps[number]:
-                changes.append(Change(low, high, gap.upper() if document.capitals else gap))
+                changes.append(Change(low, high, document.cased(gap)))
         rest = [other for other in self.items if other is not item]
         if self.verb:
             verb = lower[self.verb[0] : self.verb[1]]
@@ -74,7 +74,7 @@ class Listing:
                     many = verb == "are"  # the first item stays, and with it the verb
                 if many != (verb == "are"):
                     new = "are" if many else "is"
-                    changes.append(Change(*self.verb, new.upper() if document.capitals else new))
+                    changes.append(Change(*self.verb, document.cased(new)))
         if index == 0 and item.low == document.sentences[self.sentence].start:
             # The next item begins the sentence now.
             first = self.items[1].low

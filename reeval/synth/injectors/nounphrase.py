@@ -38,11 +38,10 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
             return Change(start, end + 1, text[end].upper())
         return Change(start, end, new[0].upper() + new[1:])
     found = _ARTICLE.search(text, max(0, start - 4), start)
-    if document.capitals:
-        new = new.upper()
+    new = document.cased(new)
     if found:
         right = article(new or text[end:], found[1][0].isupper())
-        right = right.upper() if document.capitals else right
+        right = document.cased(right)
         if right != found[1]:
             space = text[found.end(1) : start]
             return Change(found.start(1), end, f"{right}{space}{new}")
@@ -51,9 +50,7 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
 
 def _first(document: Document, at: int) -> bool:
     """Whether a sentence begins here, or what stands behind a colon."""
-    return any(sentence.start == at for sentence in document.sentences) or bool(
-        re.search(r":\s*$", document.text[max(0, at - 4) : at])
-    )
+    return document.begins(at) or bool(re.search(r":\s*$", document.text[max(0, at - 4) : at]))
 
 
 def prefixed(document: Document, at: int, word: str) -> Change:

@@ -105,7 +105,7 @@ def exchanged(analysis: Analysis, index: int, new: str) -> tuple[Change, ...]:
     stop = re.search(r"[.!?]*$", document.of(sentence))
     assert stop is not None
     new = new.rstrip(".")
-    return (Change(sentence.start, sentence.end - len(stop[0]), new.upper() if document.capitals else new),)
+    return (Change(sentence.start, sentence.end - len(stop[0]), document.cased(new)),)
 
 
 def added(analysis: Analysis, after: int, new: str) -> tuple[Change, ...]:

@@ -35,7 +35,7 @@ def removed(document: Document, start: int, end: int) -> list[Change]:
     text = document.text
     following = text[end:].lstrip(" \t,")
     within = re.search(r"[a-z,]\s+$", text[max(0, start - 8) : start]) is not None  # "small T-spine osteophytes"
-    if text[start].isdigit() and following[:1].islower() and any(s.start == start for s in document.sentences):
+    if text[start].isdigit() and following[:1].islower() and document.begins(start):
         at = text.index(following[0], end)  # the first word behind a number that began the sentence
         return [Change(start, at + 1, following[0].upper())]
     if text[start].isupper() and following[:1].islower() and not document.capitals and not within:
@@ -48,7 +48,7 @@ def inserted(document: Document, at: int, new: str) -> list[Change]:
     text = document.text
     if document.capitals:
         return [*article(document, at, new), Change(at, at, new.upper() + " ")]
-    first = any(sentence.start == at for sentence in document.sentences)
+    first = document.begins(at)
     if first and text[at].isupper():
         word = re.match(r"[\w-]*", text[at:])
         assert word
@@ -60,7 +60,7 @@ def inserted(document: Document, at: int, new: str) -> list[Change]:
 
 def appended(document: Document, at: int, new: str) -> list[Change]:
     """Words put in behind the word that ends at `at`."""
-    return [Change(at, at, " " + (new.upper() if document.capitals else new))]
+    return [Change(at, at, " " + document.cased(new))]
 
 
 def near_placeholder(document: Document, start: int, end: int) -> bool:

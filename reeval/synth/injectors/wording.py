@@ -77,9 +77,7 @@ def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
 
 
 def _cased(analysis: Analysis, at: int, new: str) -> str:
-    if analysis.document.capitals:
-        return new.upper()
-    return new[0].upper() + new[1:] if analysis.document.text[at].isupper() else new
+    return analysis.document.cased(new[0].upper() + new[1:] if analysis.document.text[at].isupper() else new)
 
 
 def _within(analysis: Analysis, at: int) -> bool:

@@ -137,7 +137,7 @@ def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Va
     frame = rng.choice(table("denials")["any"][:8])
     new = frame.format(x=joined(list(denial.items), "or", rng.random() < 0.6), **verbs)
     new = upper_first(new)
-    new = new.upper() if analysis.document.capitals else new
+    new = analysis.document.cased(new)
     yield Variation("split", (Change(found.start + cues[0].start(), found.end, f". {new}"),))
 
 

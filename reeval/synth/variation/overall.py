@@ -130,5 +130,5 @@ def variations(analysis: Analysis, found: Clause, rng: random.Random) -> Iterato
         return
     for new in _drawn("no " + found.words[cue.end() :], 1, rng):
         new = upper_first(new)
-        new = f". {new.upper() if analysis.document.capitals else new}"
+        new = f". {analysis.document.cased(new)}"
         yield Variation("split", (Change(found.start + cue.start(), found.end, new),))

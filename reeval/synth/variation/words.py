@@ -87,4 +87,4 @@ def _sizes(analysis: Analysis, lower: str, start: int, end: int) -> Iterator[Var
             continue
         joint = re.sub(r"[\d.]", "", second) if second else ""
         new = joint.join(converted) + gap + other
-        yield Variation("unit", (Change(match.start(), match.end(), new.upper() if document.capitals else new),))
+        yield Variation("unit", (Change(match.start(), match.end(), document.cased(new)),))
