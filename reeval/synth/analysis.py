@@ -46,7 +46,7 @@ class Analysis:
     @cached_property
     def by_sentence(self) -> dict[int, list[Mention]]:
         """Sentence -> its mentions; sentences without any have an empty list."""
-        found: dict[int, list[Mention]] = defaultdict(list)
+        found: dict[int, list[Mention]] = {index: [] for index in range(len(self.document.sentences))}
         for mention in self.mentions:
             found[mention.sentence].append(mention)
         return found

@@ -108,8 +108,7 @@ def dropped_sentence(document: Document, index: int) -> tuple[Change, ...] | Non
     same = [i for i, other in enumerate(sentences) if other.section == sentence.section]
     if len(same) == 1:
         return None
-    line = _line(document, index)
-    if sentence.item and len(line) > 1:
+    if line_end(document, index) > index:
         return None  # the rest of the item would take its number, and nobody its place
     following = sentences[index + 1] if index + 1 < len(sentences) else None
     if sentence.item:
@@ -174,15 +173,15 @@ def added_sentence(document: Document, after: int, new: str) -> tuple[Change, ..
     return (Change(sentence.end, sentence.end, f"{stop} {mark}{new}"), *changes)
 
 
-def _line(document: Document, index: int) -> list[int]:
-    """The sentences of the list item that sentence `index` begins."""
-    line = [index]
-    for later in range(index + 1, len(document.sentences)):
-        other = document.sentences[later]
-        if other.item or other.section != document.sentences[index].section:
-            break
-        line.append(later)
-    return line
+def line_end(document: Document, index: int) -> int:
+    """The last sentence of the list item that sentence `index` begins; itself where it begins none."""
+    sentence = document.sentences[index]
+    if sentence.item:
+        for other in document.sentences[index + 1 :]:
+            if other.item or other.section != sentence.section:
+                break
+            index += 1
+    return index
 
 
 def _mark(document: Document, index: int) -> int:

@@ -79,7 +79,7 @@ def _before_rest(analysis: Analysis, index: int, fragment: str) -> tuple[Change,
 
 def _says_only(analysis: Analysis, normal: Normal) -> bool:
     """Whether nothing else is lost when a statement of normality goes."""
-    if any(mention.polarity != ABSENT for mention in analysis.by_sentence.get(normal.sentence, [])):
+    if any(mention.polarity != ABSENT for mention in analysis.by_sentence[normal.sentence]):
         return False
     words = words_of(analysis, normal.sentence)
     return len(normal.names) == 1 or bool(_ONE.search(words) and not _MORE.search(words))

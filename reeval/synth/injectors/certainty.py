@@ -255,7 +255,7 @@ def _whole(analysis: Analysis) -> Iterator[Edit]:
     """Sentences that say nothing but a doubt: "Pneumonia cannot be excluded." """
     document = analysis.document
     for index, sentence in enumerate(document.sentences):
-        mentions = analysis.by_sentence.get(index, [])
+        mentions = analysis.by_sentence[index]
         if len(mentions) != 1 or not mentions[0].clean or mentions[0].polarity != DOUBTFUL:
             continue
         mention = mentions[0]

@@ -26,7 +26,7 @@ def _denied(analysis: Analysis) -> Iterator[Edit]:
     document = analysis.document
     often = Counter(m.finding.concept for m in analysis.mentions)
     for index, sentence in enumerate(document.sentences):
-        mentions = analysis.by_sentence.get(index, [])
+        mentions = analysis.by_sentence[index]
         if not mentions or not all(m.polarity == ABSENT and m.clean for m in mentions):
             continue
         if any(often[m.finding.concept] > 1 for m in mentions) or _twice(document.lower[sentence.start : sentence.end]):
@@ -56,7 +56,7 @@ def _not_excluded(analysis: Analysis, rng: random.Random, data: Mapping[str, Any
     document = analysis.document
     often = Counter(m.finding.concept for m in analysis.mentions)
     for index, sentence in enumerate(document.sentences):
-        mentions = analysis.by_sentence.get(index, [])
+        mentions = analysis.by_sentence[index]
         if not 1 <= len(mentions) <= 2 or not all(m.polarity == ABSENT and m.clean and not m.slots for m in mentions):
             continue
         text = " ".join(document.lower[sentence.start : sentence.end].split())

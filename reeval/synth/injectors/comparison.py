@@ -92,7 +92,7 @@ def _spoken(analysis: Analysis, instance: Instance) -> bool:
     anywhere = pattern("whole.any")
     for index, sentence in enumerate(analysis.document.sentences):
         of_it = index in instance.sentences
-        if (of_it or not analysis.by_sentence.get(index)) and sentence.section != "other":
+        if (of_it or not analysis.by_sentence[index]) and sentence.section != "other":
             # A normal structure may be called stable; that says nothing of the finding.
             if index in analysis.normal_of and not of_it and "whole study" not in analysis.normal_of[index].names:
                 continue

@@ -43,7 +43,7 @@ def _normal(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         sentence = analysis.sentence(normal.sentence)
         if not set(normal.names) <= set(data()["normal"]["names"]) or not analysis.clean(normal.sentence):
             continue
-        if any(m.polarity == PRESENT for m in analysis.by_sentence.get(normal.sentence, ())):
+        if any(m.polarity == PRESENT for m in analysis.by_sentence[normal.sentence]):
             continue
         topics = frozenset(f"normal:{name}" for name in normal.names)
         lower = document.lower[sentence.start : sentence.end]

@@ -212,7 +212,7 @@ def _placed(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     match = found[0]
     index = document.index(match.start())
     assert index is not None
-    devices = [m for m in analysis.by_sentence.get(index, ()) if m.finding.device and m.finding.concept != "inert"]
+    devices = [m for m in analysis.by_sentence[index] if m.finding.device and m.finding.concept != "inert"]
     if len(devices) != 1 or not devices[0].clean or devices[0].polarity != PRESENT:
         return
     kind = devices[0].finding.concept

@@ -68,7 +68,7 @@ def links(analysis: Analysis) -> tuple[Link, ...]:
     """All readings of a report that stand in sentences without placeholders and that the lexicon knows."""
     found = []
     for index in range(len(analysis.document.sentences)):
-        if analysis.by_sentence.get(index) and analysis.clean(index) and analysis.sentence(index).section != "other":
+        if analysis.by_sentence[index] and analysis.clean(index) and analysis.sentence(index).section != "other":
             found += list(_of_sentence(analysis, index))
     return tuple(found)
 

@@ -4,6 +4,7 @@ belongs."""
 import re
 
 from reeval.synth.analysis import Analysis
+from reeval.synth.edit import line_end
 from reeval.synth.injectors.passages import leaned_on, sections
 from reeval.synth.statements import Normal
 from reeval.synth.terms import Finding
@@ -66,23 +67,11 @@ def anchor_of(analysis: Analysis, finding: Finding, concept: str, gone: set[int]
     if not members:
         return None
     for wanted in (
-        lambda i: any(m.finding.concept == concept for m in analysis.by_sentence.get(i, [])),
-        lambda i: any(m.finding.space == finding.space for m in analysis.by_sentence.get(i, [])),
+        lambda i: any(m.finding.concept == concept for m in analysis.by_sentence[i]),
+        lambda i: any(m.finding.space == finding.space for m in analysis.by_sentence[i]),
         lambda i: finding.space in getattr(analysis.normal_of.get(i), "spaces", ()),
     ):
         fitting = [i for i in members if wanted(i) and analysis.clean(i)]
         if fitting and not leaned_on(analysis, [fitting[-1]]):
-            return _line_end(analysis, fitting[-1])
+            return line_end(analysis.document, fitting[-1])
     return members[-1]
-
-
-def _line_end(analysis: Analysis, index: int) -> int:
-    """The last sentence of the list item that sentence `index` begins; itself where it begins none."""
-    section = analysis.sentence(index).section
-    if analysis.sentence(index).item:
-        for later in range(index + 1, len(analysis.document.sentences)):
-            other = analysis.sentence(later)
-            if other.item or other.section != section:
-                break
-            index = later
-    return index

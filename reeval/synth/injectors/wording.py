@@ -71,7 +71,7 @@ def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             continue
         new = _cased(analysis, low, rng.choice(entry["to"]))
         change = Change(low, high, new)
-        topics = {m.finding.concept for m in analysis.by_sentence.get(index, []) if m.start < high and low < m.end}
+        topics = {m.finding.concept for m in analysis.by_sentence[index] if m.start < high and low < m.end}
         found.append(Edit("wording.inaccuracy.misleading", (change,), span, frozenset({*topics, "wording"})))
     yield from rng.sample(found, min(3, len(found)))
 
@@ -189,7 +189,7 @@ def _repetition_lost(analysis: Analysis) -> Iterator[Edit]:
         if twice and (index in analysis.normal_of or index in denials(analysis)) and analysis.clean(index):
             changes = all_dropped(analysis, [index])
             if changes and not leaned_on(analysis, [index]):
-                topics = frozenset(m.finding.concept for m in analysis.by_sentence.get(index, [])) | {"wording"}
+                topics = frozenset(m.finding.concept for m in analysis.by_sentence[index]) | {"wording"}
                 yield Edit("wording.omission.filler", changes, (sentence.start, sentence.end), topics)
 
 
@@ -222,7 +222,7 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     plain = [i for i in plain if i != last and len(words_of(analysis, i).split()) <= _REPEATED]
     if plain:
         index = rng.choice(plain)
-        concepts = frozenset(m.finding.concept for m in analysis.by_sentence.get(index, []))
+        concepts = frozenset(m.finding.concept for m in analysis.by_sentence[index])
         if not analysis.sentence(last).item and analysis.clean(last):
             text = document.of(analysis.sentence(index))
             yield Edit(rule, added(analysis, last, text), (end, end), topics | concepts)
