@@ -8,17 +8,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from reeval import pairs
-from reeval.files import write_atomically
+from reeval.files import LineLog, write_atomically
 from reeval.progress import progress
 from reeval.synth import reports
 from reeval.synth.facts import facts
 from reeval.synth.llm.writer import Dropped, LlmOptions, rewrite
-from reeval.synth.run import locked, read_about
+from reeval.synth.run import read_about
 
 
 def rewrite_file(rule_made: Path, out: Path, options: LlmOptions) -> dict[str, Any]:
@@ -41,8 +42,8 @@ def rewrite_file(rule_made: Path, out: Path, options: LlmOptions) -> dict[str, A
         return dict(known["summary"])
     write_atomically(about, json.dumps({"made_from": made_from}, indent=2) + "\n")
     lost = out.with_name(out.name + ".dropped")
-    with locked(part) as file, locked(lost) as dropped:
-        summary = _rewrite(rule_made, file, dropped, options)
+    with closing(LineLog(part)) as written, closing(LineLog(lost)) as dropped:
+        summary = _rewrite(rule_made, written, dropped, options)
         if not summary["pairs"]:
             why = ", ".join(f"{n} {reason}" for reason, n in summary["dropped"].items())
             raise ValueError(f"{out}: no pair came through the checks ({why}); is the model able to follow them?")
@@ -52,41 +53,23 @@ def rewrite_file(rule_made: Path, out: Path, options: LlmOptions) -> dict[str, A
     return summary
 
 
-def _rewrite(rule_made: Path, file: BinaryIO, dropped: BinaryIO, options: LlmOptions) -> dict[str, Any]:
-    kept, reasons = _whole_lines(file), _whole_lines(dropped)
-    why = Counter(json.loads(line)["reason"] for line in reasons)
-    done, made = len(kept) + len(reasons), len(kept)
+def _rewrite(rule_made: Path, written: LineLog, dropped: LineLog, options: LlmOptions) -> dict[str, Any]:
+    why = Counter(row["reason"] for row in dropped.rows)
+    done = len(written.rows) + len(dropped.rows)
     total = sum(1 for _ in _pairs(rule_made))
     with progress("pairs written by the model", total, done=done) as advance:
         for result in rewrite(islice(_pairs(rule_made), done, None), options, facts=facts):
             if isinstance(result, Dropped):
                 why[result.reason] += 1
-                _append(dropped, {"pair_id": result.pair_id, "reason": result.reason})
+                dropped.append([{"pair_id": result.pair_id, "reason": result.reason}])
             else:
-                made += 1
-                _append(file, pairs.to_json(result))
+                written.append([pairs.to_json(result)])
             done += 1
             advance(done, f"{why.total()} dropped")
-    return {"pairs": made, "dropped": dict(sorted(why.items()))}
+    return {"pairs": len(written.rows), "dropped": dict(sorted(why.items()))}
 
 
 def _pairs(path: Path) -> Iterator[pairs.Pair]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield pairs.from_json(json.loads(line), path.parent)
-
-
-def _whole_lines(file: BinaryIO) -> list[bytes]:
-    """The lines that a kill left whole; what follows them is cut off. They are short or few: ids, or a model's work."""
-    file.seek(0)
-    lines = file.read().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-    file.seek(sum(map(len, lines)))
-    file.truncate()
-    return lines
-
-
-def _append(file: BinaryIO, row: dict[str, Any]) -> None:
-    file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-    file.flush()
