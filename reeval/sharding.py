@@ -77,6 +77,15 @@ def state_shardings(mesh: Mesh, state: nnx.State) -> nnx.State:
     )
 
 
+def layer_shardings(mesh: Mesh, stacked: nnx.State) -> nnx.State:
+    """The sharding of each variable of one layer of `stacked`, which may be abstract."""
+    return jax.tree.map(
+        lambda variable: variable.replace(place(mesh, variable.get_metadata("axes")[1:], variable.shape[1:])),
+        stacked,
+        is_leaf=lambda x: isinstance(x, nnx.Variable),
+    )
+
+
 def batch_sharding(mesh: Mesh, ndim: int, *, leading: int = 0) -> NamedSharding:
     """A batch array's sharding: split along the batch axis, which follows `leading` whole ones."""
     axes = (None,) * leading + (MESH_AXES[:2],) + (None,) * (ndim - leading - 1)

@@ -17,8 +17,9 @@ from reeval import sharding
 from reeval.decode import choose
 from reeval.decode.grammar import Grammar
 from reeval.decode.memory import Memory, bytes_held
-from reeval.decode.slots import Made, Programs, Rows, Slots, Starts, empty, shardings
+from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, empty, shardings
 from reeval.models.attention import KeyValues
+from reeval.models.decoder import Unstacked
 
 
 class Device:
@@ -43,12 +44,16 @@ class Device:
         """Programs compiled so far."""
         return len(self._compiled)
 
-    def prefix(self, weights: nnx.State) -> KeyValues | None:
+    def prefix(self, weights: nnx.State) -> Cache | None:
         """The keys and values of what prompts share."""
         if not self.prefix_tokens.size:
             return None
         tokens_P = jax.device_put(self.prefix_tokens, self._whole)
         return self._program("prefix", weights, tokens_P)(weights, tokens_P)
+
+    def unstacked(self, weights: nnx.State) -> Unstacked:
+        """See `Programs.unstacked`."""
+        return self._program("unstacked", weights)(weights)
 
     def empty(self, weights: nnx.State) -> Slots:
         """Slots that nothing is in."""
@@ -59,7 +64,7 @@ class Device:
         self,
         weights: nnx.State,
         slots: Slots,
-        prefix: KeyValues | None,
+        prefix: Cache | None,
         rows: Rows,
         starts: Starts,
         images: np.ndarray | None,
@@ -73,7 +78,7 @@ class Device:
         self,
         weights: nnx.State,
         slots: Slots,
-        prefix: KeyValues | None,
+        prefix: Cache | None,
         rows: Rows,
         starts: Starts,
         slot_R: np.ndarray,
@@ -83,9 +88,11 @@ class Device:
         arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), self._rows(slot_R))
         return self._program("go_on", *arguments, reach=reach)(*arguments)
 
-    def decode(self, weights: nnx.State, slots: Slots, prefix: KeyValues | None, reach: int) -> tuple[Slots, Made]:
+    def decode(
+        self, weights: nnx.State, slots: Slots, prefix: Cache | None, unstacked: Unstacked, reach: int
+    ) -> tuple[Slots, Made]:
         """See `Programs.decode`."""
-        arguments = (weights, slots, prefix, self.tables)
+        arguments = (weights, slots, prefix, unstacked, self.tables)
         return self._program("decode", *arguments, reach=reach)(*arguments)
 
     def memory(self, weights: nnx.State, rows: tuple[int, int], images: tuple[int, ...] | None) -> Memory:
@@ -94,17 +101,17 @@ class Device:
         Args:
             rows, images: the shapes of the largest prefill.
         """
-        slots, prefix = self._slots(weights), self._prefix(weights)
+        slots, prefix, unstacked = self._slots(weights), self._prefix(weights), self._unstacked(weights)
         row_RT = self._abstract(rows, np.int32, "batch", None)
         fresh_B, one_B = (self._abstract((self.slots,), dtype, None) for dtype in (bool, np.int32))
         starts = Starts(fresh_B, one_B, one_B, one_B, one_B, self._abstract((self.slots, 2), np.uint32, None, None))
         seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
         programs = [
             self._program("prefill", weights, slots, prefix, Rows(*[row_RT] * 6), starts, seen),
-            self._program("decode", weights, slots, prefix, self.tables, reach=self.length),
+            self._program("decode", weights, slots, prefix, unstacked, self.tables, reach=self.length),
         ]
         return Memory(
-            weights=bytes_held(weights),
+            weights=bytes_held(weights) + bytes_held(unstacked),
             prefix=bytes_held(prefix),
             cache=bytes_held(slots),
             temporaries=max(program.memory_analysis().temp_size_in_bytes for program in programs),
@@ -118,10 +125,16 @@ class Device:
             if reach is not None:
                 function = functools.partial(function, reach=reach)
             weights = arguments[0]
-            placed: Any = _shardings(self._prefix(weights) if name == "prefix" else self._slots(weights))
+            placed: Any
+            if name == "prefix":
+                placed = _shardings(self._prefix(weights))
+            elif name == "unstacked":
+                placed = _shardings(self._unstacked(weights))
+            else:
+                placed = _shardings(self._slots(weights))
             if name == "decode":
                 placed = (placed, Made(self._whole, self._whole, self._whole))
-            donated = () if name == "prefix" else (1,)
+            donated = () if name in ("prefix", "unstacked") else (1,)
             jitted = jax.jit(function, donate_argnums=donated, out_shardings=placed)
             self._compiled[key] = jitted.lower(*arguments).compile()
         return self._compiled[key]
@@ -132,13 +145,21 @@ class Device:
         made = jax.eval_shape(lambda: empty(model.config, model.embed.embedding.dtype, self.slots, self.length))
         return jax.tree.map(_abstract, made, shardings(self.mesh, made))
 
-    def _prefix(self, weights: nnx.State) -> KeyValues | None:
-        if not self.prefix_tokens.size:
+    def _prefix(self, weights: nnx.State) -> Cache | None:
+        if not (P := self.prefix_tokens.size):
             return None
-        L, _, K, _, H = (cache := self._slots(weights).cache.k).shape
-        shape = (L, K, self.prefix_tokens.size, H)
-        kv = self._abstract(shape, cache.dtype, None, "kv_heads", None, None)
-        return KeyValues(kv, kv)
+        cache = self._slots(weights).cache
+        K, H = cache[0].v.shape[1], cache[0].v.shape[3]
+        k, v = (self._abstract(shape, cache[0].v.dtype, "kv_heads", None, None) for shape in ((K, H, P), (K, P, H)))
+        return tuple(KeyValues(k, v) for _ in cache)
+
+    def _unstacked(self, weights: nnx.State) -> Unstacked:
+        model = nnx.merge(self.programs.graph, weights)
+        made = jax.eval_shape(self.programs.unstacked, weights)
+        layer = sharding.layer_shardings(self.mesh, nnx.state(model.layers))
+        layers = [jax.tree.map(_abstract, each, layer) for each in made.layers]
+        head = made.head_DV
+        return Unstacked(layers, head and self._abstract(head.shape, head.dtype, "embed", "vocab"))
 
     def _abstract(self, shape: tuple[int, ...], dtype: Any, *axes: str | None) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding.place(self.mesh, axes, shape))

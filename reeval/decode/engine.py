@@ -204,6 +204,7 @@ class _Run:
 
     def conversations(self) -> Iterator[Done]:
         self.slots = self.device.empty(self.weights)
+        self.unstacked = self.device.unstacked(self.weights)
         self.prefix = self.device.prefix(self.weights)
         self.counts.prefix += len(self.engine.prefix_tokens)
         done: list[Done] = []
@@ -284,7 +285,7 @@ class _Run:
         if not taken:
             return None
         reach = self._reach(taken, self.engine.wait_every)
-        self.slots, made = self.device.decode(self.weights, self.slots, self.prefix, reach)
+        self.slots, made = self.device.decode(self.weights, self.slots, self.prefix, self.unstacked, reach)
         return made
 
     def _collect(self, made: Made) -> list[Done]:

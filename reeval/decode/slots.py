@@ -7,6 +7,7 @@ Shape letters: B slots, R rows of a prefill, T tokens of a row, P prefix tokens,
 H head size, L layers, V vocabulary, C classes of tokens, W tokens that can decide a severity.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,22 +18,25 @@ from jax.sharding import Mesh
 from reeval import sharding
 from reeval.decode.choose import Tables, choose
 from reeval.models.attention import KeyValues, Past
+from reeval.models.decoder import Unstacked
 from reeval.models.layers import place
 
 # What stands for "no token" in what `decode` gives.
 NOTHING = -1
-_AXES = (None, "batch", "kv_heads", None, None)
+_AXES = ("batch", "kv_heads", None, None)
+# For each layer.
+Cache = tuple[KeyValues, ...]
 
 
 class Slots(NamedTuple):
     """Where all conversations stand, on the device; int32 where nothing else is said.
 
-    cache: [L, B, K, S, H]. length_B: tokens in it. start_B: the position of its first one, which is how many tokens of
-    the prefix are the slot's. token_B: the newest token, not in the cache yet. state_B: of the grammar. left_B: tokens
+    cache: [B, K, S, H] each. length_B: tokens in it. start_B: the position of its first one, which is how many tokens
+    of the prefix are the slot's. token_B: the newest token, not in the cache yet. state_B: of the grammar. left_B: tokens
     that the answer may still have, its end counted. active_B: bool. seed_B2: uint32.
     """
 
-    cache: KeyValues
+    cache: Cache
     length_B: jax.Array
     start_B: jax.Array
     token_B: jax.Array
@@ -84,67 +88,89 @@ class Programs:
         self.graph, self.mesh, self.end = graph, mesh, end
         self.answer, self.wait_every, self.temperature = answer, wait_every, temperature
 
-    def prefix(self, weights: nnx.State, tokens_P: jax.Array) -> KeyValues:
-        """The prefix's keys and values, [L, K, P, H]."""
+    def unstacked(self, weights: nnx.State) -> Unstacked:
+        """The weights as `decode` takes them."""
+        # A CPU multiplies by a matrix that is not transposed faster.
+        on_cpu = self.mesh.devices.flat[0].platform == "cpu"
+        return nnx.merge(self.graph, weights).unstacked(head=on_cpu)
+
+    def prefix(self, weights: nnx.State, tokens_P: jax.Array) -> Cache:
+        """The prefix's keys [K, H, P] and values [K, P, H]."""
         with sharding.activations(self.mesh):
             positions_1P = jnp.arange(tokens_P.shape[0], dtype=jnp.int32)[None]
-            _, kv = nnx.merge(self.graph, weights).extend(tokens_P[None], positions_1P)
-            return KeyValues(*(place(x[:, 0], None, "kv_heads", None, None) for x in kv))
+            _, new = nnx.merge(self.graph, weights).extend(tokens_P[None], positions_1P)
+            return tuple(_placed(KeyValues(kv.k[0].swapaxes(1, 2), kv.v[0]), _AXES[1:]) for kv in new)
 
     def prefill(
         self,
         weights: nnx.State,
         slots: Slots,
-        prefix: KeyValues | None,
+        prefix: Cache | None,
         rows: Rows,
         starts: Starts,
         images: jax.Array | None,
     ) -> Slots:
         """Begin first turns. `images`: [R, 1, C, side, side]."""
         with sharding.activations(self.mesh):
-            past = _shared(prefix, rows.start_RT)
+            past = _past(prefix, rows.start_RT)
             model = nnx.merge(self.graph, weights)
             _, new = model.extend(rows.tokens_RT, rows.positions_RT, past, segments_BT=rows.segments_RT, images=images)
             return self._begun(_written(slots, new, rows), starts)
 
     def go_on(
-        self, weights: nnx.State, slots: Slots, prefix: KeyValues | None, rows: Rows, starts: Starts, slot_R: jax.Array
+        self,
+        weights: nnx.State,
+        slots: Slots,
+        prefix: Cache | None,
+        rows: Rows,
+        starts: Starts,
+        slot_R: jax.Array,
+        *,
+        reach: int,
     ) -> Slots:
-        """Begin second turns, each a row that continues the cache of slot `slot_R`."""
+        """Begin second turns, each a row that continues the cache of slot `slot_R`, which `reach` tokens are in."""
         with sharding.activations(self.mesh):
-            kv = _placed(KeyValues(*(jnp.take(x, slot_R, axis=1) for x in slots.cache)))
-            start_R1, count_R1 = slots.start_B[slot_R][:, None], slots.length_B[slot_R][:, None]
             # Padding rows see whatever lies in slot 0, and leave no trace.
-            past = [*_shared(prefix, start_R1), Past(kv, start_R1, count_R1)]
+            own = [_as_past(KeyValues(kv.k[slot_R], kv.v[slot_R]), reach) for kv in slots.cache]
+            start_R1, count_R1 = slots.start_B[slot_R][:, None], slots.length_B[slot_R][:, None]
+            past = _past(prefix, start_R1, (own, start_R1, count_R1))
             model = nnx.merge(self.graph, weights)
             _, new = model.extend(rows.tokens_RT, rows.positions_RT, past, segments_BT=rows.segments_RT)
             return self._begun(_written(slots, new, rows), starts)
 
     def decode(
-        self, weights: nnx.State, slots: Slots, prefix: KeyValues | None, tables: Tables, reach: int
+        self,
+        weights: nnx.State,
+        slots: Slots,
+        prefix: Cache | None,
+        unstacked: Unstacked,
+        tables: Tables,
+        *,
+        reach: int,
     ) -> tuple[Slots, Made]:
         """`wait_every` steps, or fewer if no slot is active any more.
 
         Args:
+            unstacked: see there.
             reach: no active slot gets more tokens of its own than this; what lies beyond is not read. Static.
         """
-        B = slots.token_B.shape[0]
+        B, W = slots.token_B.shape[0], self.wait_every
         model = nnx.merge(self.graph, weights)
+        at_B, start_B1, length_B1 = slots.length_B, slots.start_B[:, None], slots.length_B[:, None]
+        # What was there before is only read, so that the part that is needed is cut out once, in the best layout; what
+        # is new goes into buffers of its own, where all slots write at one place, and into the cache at the end.
+        own = jax.lax.optimization_barrier([_as_past(kv, reach) for kv in slots.cache])
 
-        def step(carry: tuple[Slots, Made]) -> tuple[Slots, Made]:
-            slots, made = carry
-            position_B1 = (slots.start_B + slots.length_B)[:, None]
-            own = KeyValues(*(x[..., :reach, :] for x in slots.cache))
-            past = [
-                *_shared(prefix, slots.start_B[:, None]),
-                Past(own, slots.start_B[:, None], slots.length_B[:, None]),
-            ]
-            x_B1D, new = model.extend(slots.token_B[:, None], position_B1, past)
-            at_B = jnp.where(slots.active_B, slots.length_B, slots.cache.k.shape[3])
-            cache = _scattered(slots.cache, new, jnp.arange(B)[:, None], at_B[:, None])
+        def step(carry: tuple[Slots, Cache, Made]) -> tuple[Slots, Cache, Made]:
+            slots, newer, made = carry
+            position_B1 = start_B1 + slots.length_B[:, None]
+            past = _past(
+                prefix, start_B1, (own, start_B1, length_B1), (newer, start_B1 + length_B1, made.steps[None, None])
+            )
+            x_B1D, new = model.extend(slots.token_B[:, None], position_B1, past, unstacked=unstacked)
             choice = choose(
                 tables,
-                model.logits(x_B1D)[:, 0],
+                model.logits(x_B1D, unstacked)[:, 0],
                 slots.state_B,
                 slots.left_B,
                 slots.seed_B2,
@@ -152,32 +178,37 @@ class Programs:
                 temperature=self.temperature,
             )
             left_B = slots.left_B - 1
+            newer = tuple(_at_column(kv, more, made.steps) for kv, more in zip(newer, new, strict=True))
             made = Made(
                 made.tokens_BK.at[:, made.steps].set(jnp.where(slots.active_B, choice.token_B, NOTHING)),
                 made.odds_BK.at[:, made.steps].set(choice.odds_B),
                 made.steps + 1,
             )
             slots = slots._replace(
-                cache=cache,
                 length_B=slots.length_B + slots.active_B,
                 token_B=choice.token_B,
                 state_B=choice.state_B,
                 left_B=left_B,
                 active_B=slots.active_B & (choice.token_B != self.end) & (left_B > 0),
             )
-            return slots, made
+            return slots, newer, made
 
-        def unfinished(carry: tuple[Slots, Made]) -> jax.Array:
-            slots, made = carry
-            return (made.steps < self.wait_every) & jnp.any(slots.active_B)
+        def unfinished(carry: tuple[Slots, Cache, Made]) -> jax.Array:
+            slots, _, made = carry
+            return (made.steps < W) & jnp.any(slots.active_B)
 
         with sharding.activations(self.mesh):
             nothing = Made(
-                jnp.full((B, self.wait_every), NOTHING, jnp.int32),
-                jnp.full((B, self.wait_every), jnp.nan, jnp.float32),
-                jnp.zeros((), jnp.int32),
+                jnp.full((B, W), NOTHING, jnp.int32), jnp.full((B, W), jnp.nan, jnp.float32), jnp.zeros((), jnp.int32)
             )
-            return jax.lax.while_loop(unfinished, step, (slots, nothing))
+            cache = slots.cache
+            start = (slots._replace(cache=()), _room(cache, W), nothing)
+            slots, newer, made = jax.lax.while_loop(unfinished, step, start)
+            index_BW = at_B[:, None] + jnp.arange(W, dtype=jnp.int32)[None]
+            index_BW = jnp.where(index_BW < slots.length_B[:, None], index_BW, cache[0].v.shape[2])
+            newer = tuple(KeyValues(kv.k.swapaxes(2, 3), kv.v) for kv in newer)
+            slot_B1 = jnp.arange(B, dtype=jnp.int32)[:, None]
+            return slots._replace(cache=_scattered(cache, newer, slot_B1, index_BW)), made
 
     def _begun(self, slots: Slots, starts: Starts) -> Slots:
         def chosen(new: Any, old: jax.Array) -> jax.Array:
@@ -196,13 +227,15 @@ class Programs:
 
 def empty(config: Any, dtype: Any, slots: int, length: int) -> Slots:
     """Slots that nothing is in, with room for `length` tokens each."""
-    c = config
-    shape = (c.num_layers, slots, c.num_kv_heads, length, c.head_dim)
+    K, H = config.num_kv_heads, config.head_dim
 
     def zeros() -> jax.Array:
         return jnp.zeros(slots, jnp.int32)
 
-    cache = KeyValues(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+    def entries() -> jax.Array:
+        return jnp.zeros((slots, K, length, H), dtype)
+
+    cache = tuple(KeyValues(entries(), entries()) for _ in range(config.num_layers))
     active_B, seed_B2 = jnp.zeros(slots, bool), jnp.zeros((slots, 2), jnp.uint32)
     return Slots(cache, zeros(), zeros(), zeros(), zeros(), zeros(), active_B, seed_B2)
 
@@ -210,28 +243,56 @@ def empty(config: Any, dtype: Any, slots: int, length: int) -> Slots:
 def shardings(mesh: Mesh, slots: Slots) -> Slots:
     """Of each array of `slots`, which may be abstract."""
     return jax.tree.map(
-        lambda x: sharding.place(mesh, _AXES if x.ndim == 5 else ("batch", None)[: x.ndim], x.shape), slots
+        lambda x: sharding.place(mesh, _AXES if x.ndim == 4 else _AXES[:1] + (None,) * (x.ndim - 1), x.shape), slots
     )
 
 
-def _shared(prefix: KeyValues | None, count_BT: jax.Array) -> list[Past]:
-    return [] if prefix is None else [Past(prefix, jnp.zeros((1, 1), jnp.int32), count_BT)]
+def _past(prefix: Cache | None, count_BT: jax.Array, *others: tuple[Any, jax.Array, jax.Array]) -> list[list[Past]]:
+    """What each layer's attention sees: the first `count_BT` tokens of the prefix, and others: of all layers, where
+    they start, and how many."""
+    zero_11 = jnp.zeros((1, 1), jnp.int32)
+    all_layers = [*([] if prefix is None else [(prefix, zero_11, count_BT)]), *others]
+    pasts = [[Past(kv, start, count) for kv in layers] for layers, start, count in all_layers]
+    return [list(each) for each in zip(*pasts, strict=True)]
 
 
-def _written(slots: Slots, new: KeyValues, rows: Rows) -> Slots:
+def _as_past(kv: KeyValues, reach: int) -> KeyValues:
+    """The first `reach` entries, laid out as in a `Past`."""
+    return KeyValues(kv.k[:, :, :reach].swapaxes(2, 3), kv.v[:, :, :reach])
+
+
+def _room(cache: Cache, W: int) -> Cache:
+    """Room for W tokens more in each slot, laid out as in a `Past`."""
+    B, K, _, H = cache[0].v.shape
+    dtype = cache[0].v.dtype
+    return tuple(_placed(KeyValues(jnp.zeros((B, K, H, W), dtype), jnp.zeros((B, K, W, H), dtype))) for _ in cache)
+
+
+def _at_column(kv: KeyValues, new: KeyValues, column: jax.Array) -> KeyValues:
+    """What `_room` gave with one token of each slot, [B, K, 1, H], at a column."""
+    k = jax.lax.dynamic_update_slice_in_dim(kv.k, new.k.swapaxes(2, 3).astype(kv.k.dtype), column, axis=3)
+    v = jax.lax.dynamic_update_slice_in_dim(kv.v, new.v.astype(kv.v.dtype), column, axis=2)
+    return _placed(KeyValues(k, v))
+
+
+def _written(slots: Slots, new: Sequence[KeyValues], rows: Rows) -> Slots:
     return slots._replace(cache=_scattered(slots.cache, new, rows.slot_RT, rows.index_RT))
 
 
-def _scattered(cache: KeyValues, new: KeyValues, slot_RT: jax.Array, index_RT: jax.Array) -> KeyValues:
-    """The cache with new entries, [L, R, K, T, H], at their slots and indexes; those beyond S are dropped."""
+def _scattered(cache: Cache, new: Sequence[KeyValues], slot_RT: jax.Array, index_RT: jax.Array) -> Cache:
+    """The cache with new entries, [R, K, T, H], at their slots and indexes; those beyond S are dropped."""
+
+    # An index for each axis but the last: XLA turns the cache around, twice, where an axis between is left out.
+    heads_K = jnp.arange(cache[0].v.shape[1], dtype=jnp.int32)[None, :, None]
+    at = (slot_RT[:, None], heads_K, index_RT[:, None])
 
     def write(old: jax.Array, new: jax.Array) -> jax.Array:
-        # Two index arrays with a slice between them: numpy's rule puts their axes first.
-        entries_RTLKH = new.transpose(1, 3, 0, 2, 4).astype(old.dtype)
-        return old.at[:, slot_RT, :, index_RT].set(entries_RTLKH, mode="drop")
+        return old.at[at].set(new.astype(old.dtype), mode="drop")
 
-    return _placed(KeyValues(write(cache.k, new.k), write(cache.v, new.v)))
+    return tuple(
+        _placed(KeyValues(write(old.k, more.k), write(old.v, more.v))) for old, more in zip(cache, new, strict=True)
+    )
 
 
-def _placed(kv: KeyValues) -> KeyValues:
-    return KeyValues(place(kv.k, *_AXES), place(kv.v, *_AXES))
+def _placed(kv: KeyValues, axes: tuple[str | None, ...] = _AXES) -> KeyValues:
+    return KeyValues(place(kv.k, *axes), place(kv.v, *axes))

@@ -3,6 +3,7 @@
 Shape letters: B batch, T query time, S key time, N query heads, K key heads, G = N/K, R = G*T, H head size, L layers.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,18 +17,18 @@ _BLOCK, _BLOCKS = 128, 8
 
 
 class KeyValues(NamedTuple):
-    """Keys and values: [B, K, S, H] of one layer, with a leading L of all."""
+    """Keys and values of one layer. Those of a call's own tokens are [B, K, T, H] both; see `Past` for earlier ones."""
 
     k: jax.Array
     v: jax.Array
 
 
 class Past(NamedTuple):
-    """Keys and values of earlier calls that the tokens of a call see; of one layer, or with a leading L of all.
+    """Keys and values of earlier calls that the tokens of a call see, of one layer.
 
-    kv: [B, K, S, H] each, or [K, S, H] if all rows share them. The key at index s stands at position `start_BT` + s
-    of its sequence; a query sees the first `count_BT` of them, within its window. Both are int32 and broadcast over
-    [B, T].
+    kv: keys [B, K, H, S] and values [B, K, S, H], so that both are plain products; without B if all rows share them.
+    The key at index s stands at position `start_BT` + s of its sequence; a query sees the first `count_BT` of them,
+    within its window. Both are int32 and broadcast over [B, T].
     """
 
     kv: KeyValues
@@ -78,18 +79,17 @@ def attend(
         if segments_BS is not None:
             visible_BTS &= segments_BS[:, start:end, None] == segments_BS[:, None, :keys]
         q = q_BKGTH[:, :, :, start:end]
-        seen = [(visible_BTS, KeyValues(k_BKSH[:, :, :keys], v_BKSH[:, :, :keys]))]
+        k, v = k_BKSH[:, :, :keys], v_BKSH[:, :, :keys]
+        logits, values = [_logits("...RH,...SH->...RS", q, k, visible_BTS, scale)], [v]
         for earlier in past:
             assert positions_BT is not None
-            seen.append((_visible(earlier, positions_BT, window, start, end), earlier.kv))
-        logits = [_logits(q, kv.k, visible, scale) for visible, kv in seen]
-        top = jnp.max(logits[0], axis=-1, keepdims=True)
-        for more in logits[1:]:
-            top = jnp.maximum(top, jnp.max(more, axis=-1, keepdims=True))
-        parts = [_weighted(each, jax.lax.stop_gradient(top), kv.v) for each, (_, kv) in zip(logits, seen, strict=True)]
-        out, total = parts[0]
-        for more_out, more_total in parts[1:]:
-            out, total = out + more_out, total + more_total
+            visible_BTS = _visible(earlier, positions_BT, window, start, end)
+            logits.append(_logits("...RH,...HS->...RS", q, earlier.kv.k, visible_BTS, scale))
+            values.append(earlier.kv.v)
+        top = functools.reduce(jnp.maximum, map(_top, logits, values))
+        top = jax.lax.stop_gradient(top)
+        parts = [_weighted(each, top, v) for each, v in zip(logits, values, strict=True)]
+        out, total = functools.reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]), parts)
         # Dividing the result costs less than dividing the weights.
         return (out / total).astype(q_BTNH.dtype)
 
@@ -102,7 +102,7 @@ def attend(
 
 def _visible(past: Past, positions_BT: jax.Array, window: int | jax.Array | None, start: int, end: int) -> jax.Array:
     """Which keys of the past the queries start..end see, [B, end - start, S]; a 1 stands for any size."""
-    index_S = jnp.arange(past.kv.k.shape[-2], dtype=jnp.int32)
+    index_S = jnp.arange(past.kv.v.shape[-2], dtype=jnp.int32)
     start_BT, count_BT = (x if x.shape[1] == 1 else x[:, start:end] for x in (past.start_BT, past.count_BT))
     visible_BTS = index_S[None, None] < count_BT[:, :, None]
     if window is not None:
@@ -111,20 +111,36 @@ def _visible(past: Past, positions_BT: jax.Array, window: int | jax.Array | None
     return visible_BTS
 
 
-def _logits(q_BKGTH: jax.Array, k: jax.Array, visible_BTS: jax.Array, scale: float) -> jax.Array:
-    """[B, K, G, T, S] float32."""
+# In what follows keys and values that all rows share, [K, ., .], make one product for each head over the queries of
+# all rows; its axes are [K, B, ...] as long as they are long.
+
+
+def _logits(equation: str, q_BKGTH: jax.Array, k: jax.Array, visible_BTS: jax.Array, scale: float) -> jax.Array:
+    """[B, K, G, T, S] float32; [K, B, G, T, S] for shared keys."""
     B, K, G, T, H = q_BKGTH.shape
-    q = q_BKGTH.reshape(B, K, G * T, H)
-    # Keys that all rows share make one product for each head over the queries of all rows.
-    equation = "BKRH,BKSH->BKRS" if k.ndim == 4 else "BKRH,KSH->BKRS"
+    if k.ndim == 3:
+        q, shape, visible = (
+            q_BKGTH.swapaxes(0, 1).reshape(K, B * G * T, H),
+            (K, B, G, T, -1),
+            visible_BTS[None, :, None],
+        )
+    else:
+        q, shape, visible = q_BKGTH.reshape(B, K, G * T, H), (B, K, G, T, -1), visible_BTS[:, None, None]
     logits = jnp.einsum(equation, q, k, preferred_element_type=jnp.float32)
-    return jnp.where(visible_BTS[:, None, None], logits.reshape(B, K, G, T, -1) * scale, _MASKED)
+    return jnp.where(visible, logits.reshape(shape) * scale, _MASKED)
+
+
+def _top(logits: jax.Array, v: jax.Array) -> jax.Array:
+    """The greatest of each query, [B, K, G, T, 1]."""
+    top = jnp.max(logits, axis=-1, keepdims=True)
+    return top.swapaxes(0, 1) if v.ndim == 3 else top
 
 
 def _weighted(logits: jax.Array, top: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum of the values by exp(logits - top), [B, K, G, T, H], and of those weights, [B, K, G, T, 1]; float32."""
-    B, K, G, T, S = logits.shape
-    weights = jnp.exp(logits - top)
-    equation = "BKRS,BKSH->BKRH" if v.ndim == 4 else "BKRS,KSH->BKRH"
-    out = jnp.einsum(equation, weights.astype(v.dtype).reshape(B, K, G * T, S), v)
-    return out.reshape(B, K, G, T, -1).astype(jnp.float32), jnp.sum(weights, axis=-1, keepdims=True)
+    weights = jnp.exp(logits - (top.swapaxes(0, 1) if v.ndim == 3 else top))
+    rows = (logits.shape[0], -1) if v.ndim == 3 else (*logits.shape[:2], -1)
+    out = jnp.einsum("...RS,...SH->...RH", weights.astype(v.dtype).reshape(*rows, logits.shape[-1]), v)
+    out = out.reshape(*logits.shape[:4], -1).astype(jnp.float32)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    return (out.swapaxes(0, 1), total.swapaxes(0, 1)) if v.ndim == 3 else (out, total)

@@ -55,6 +55,16 @@ class Places(NamedTuple):
     images_BT: jax.Array | None = None
 
 
+class Unstacked(NamedTuple):
+    """Weights laid out to be read once for each token of an answer, where slices of a stack would be copies.
+
+    head_DV: the head of a tied model in the layout of an untied one; None to read the embedding.
+    """
+
+    layers: list[nnx.State]
+    head_DV: jax.Array | None
+
+
 class Attention(nnx.Module):
     """Grouped-query attention with normed queries and keys."""
 
@@ -167,8 +177,10 @@ class Decoder(nnx.Module):
         x_BTD, _ = self._scan(x_BTD, Places(positions_BT, segments_BT, images_BT), None, key, remat)
         return x_BTD
 
-    def logits(self, x_BTD: jax.Array) -> jax.Array:
+    def logits(self, x_BTD: jax.Array, unstacked: Unstacked | None = None) -> jax.Array:
         """Vocabulary logits of hidden states: [B, T, D] -> [B, T, V] float32."""
+        if unstacked is not None and unstacked.head_DV is not None:
+            return jnp.einsum("BTD,DV->BTV", x_BTD, unstacked.head_DV, preferred_element_type=jnp.float32)
         if self.config.tied:
             return self.embed.attend(x_BTD)
         return self.head(x_BTD, out_dtype=jnp.float32)
@@ -177,37 +189,57 @@ class Decoder(nnx.Module):
         self,
         tokens_BT: jax.Array,
         positions_BT: jax.Array,
-        past: Sequence[Past] = (),
+        past: Sequence[Sequence[Past]] | None = None,
         *,
         segments_BT: jax.Array | None = None,
         images: jax.Array | None = None,
-    ) -> tuple[jax.Array, KeyValues]:
-        """Hidden states of tokens that continue what is known of them, and their own keys and values.
+        unstacked: Unstacked | None = None,
+    ) -> tuple[jax.Array, list[KeyValues]]:
+        """Hidden states of tokens that continue what is known of them, and each layer's keys and values of them.
 
         Args:
             tokens_BT, segments_BT, images: as in `__call__`; the tokens of one image come in one call.
             positions_BT: [B, T] int32, each token's place in its sequence, one after the other within a segment.
-            past: what they see beside each other, its keys and values [L, B, K, S, H] or [L, K, S, H].
+            past: for each layer what the tokens see beside each other; None if that is nothing.
+            unstacked: these weights layer by layer, for calls of few tokens. It takes longer to compile.
         Returns:
-            [B, T, D], and [L, B, K, T, H].
+            [B, T, D], and [B, K, T, H] of each layer.
         """
         x_BTD, images_BT = self.inputs(tokens_BT, images)
-        return self._scan(x_BTD, Places(positions_BT, segments_BT, images_BT), past, None, "none")
+        places = Places(positions_BT, segments_BT, images_BT)
+        L = self.config.num_layers
+        past = past or [()] * L
+        if unstacked is None:
+            stacked = jax.tree.map(lambda *each: jnp.stack(each), *past)
+            x_BTD, new = self._scan(x_BTD, places, stacked, None, "none")
+            return x_BTD, [jax.tree.map(lambda x, n=n: x[n], new) for n in range(L)]
+        x_BTD, made = place(x_BTD, "batch", None, None), []
+        graph, reach = nnx.graphdef(self.layers), self.reach()
+        for n in range(L):
+            layer = nnx.merge(graph, unstacked.layers[n])
+            x_BTD, new = layer(x_BTD, places, jax.tree.map(lambda x, n=n: x[n], reach), past[n], None)
+            made.append(new)
+        return self.final_norm(x_BTD), made
+
+    def unstacked(self, *, head: bool) -> Unstacked:
+        """The weights as `extend` and `logits` take them to decode; `head`: whether a tied head is laid out anew."""
+        stacked = nnx.state(self.layers)
+        layers = [jax.tree.map(lambda x, n=n: x[n], stacked) for n in range(self.config.num_layers)]
+        return Unstacked(layers, self.embed.embedding[...].T if head and self.config.tied else None)
 
     def _scan(
         self, x_BTD: jax.Array, places: Places, past: Sequence[Past] | None, key: jax.Array | None, remat: str
     ) -> tuple[jax.Array, Any]:
+        """`past` is stacked [L, ...], and so is what comes back of these tokens' keys and values."""
         graph, stacked = nnx.split(self.layers)
         keys_L = None if key is None else jax.random.split(key, self.config.num_layers)
 
         def layer(x_BTD: jax.Array, xs: tuple[Any, Any, Any, Any]) -> tuple[jax.Array, Any]:
             state, reach, layer_past, layer_key = xs
-            earlier = past and [each._replace(kv=kv) for each, kv in zip(past, layer_past, strict=True)]
-            return nnx.merge(graph, state)(x_BTD, places, reach, earlier, layer_key)
+            return nnx.merge(graph, state)(x_BTD, places, reach, layer_past, layer_key)
 
         x_BTD = place(x_BTD, "batch", None, None)
-        xs = (stacked, self.reach(), past and [each.kv for each in past], keys_L)
-        x_BTD, new = jax.lax.scan(checkpointed(layer, remat), x_BTD, xs)
+        x_BTD, new = jax.lax.scan(checkpointed(layer, remat), x_BTD, (stacked, self.reach(), past, keys_L))
         return self.final_norm(x_BTD), new
 
 
