@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-_REPETITIONS = 5
+# Calls of a program, of which the best counts, and what it does in each so often.
+_REPETITIONS, _TIMES = 5, 4
 # Bytes of one array of the copy, far beyond any cache, and sizes of square matrices; the best of these counts.
 _BYTES = {"cpu": 2**28, "gpu": 2**31, "tpu": 2**30}
-_SIZES = {"cpu": (1024, 2048), "gpu": (4096, 8192), "tpu": (4096, 8192)}
+_SIZES = {"cpu": (2048,), "gpu": (4096, 8192), "tpu": (4096, 8192)}
 
 
 class Limits(NamedTuple):
@@ -36,7 +37,7 @@ class Limit:
 
 def _bandwidth(size: int) -> float:
     """The better of a copy, which moves two arrays, and a triad, which moves three; in memory that is not new."""
-    n, times = size // 4, 8
+    n, times = size // 4, _TIMES
     a, b = jnp.ones(n, jnp.float32), jnp.ones(n, jnp.float32)
     copy = jax.jit(lambda a: jax.lax.fori_loop(0, times, lambda _, a: -a, a))
     triad = jax.jit(lambda a, b: jax.lax.fori_loop(0, times, lambda _, a: 0.5 * a + b, a))
@@ -46,8 +47,8 @@ def _bandwidth(size: int) -> float:
 def _matmul(n: int, dtype: str) -> float:
     # Random: of some devices the clock depends on the numbers.
     a, b = (jax.random.normal(key, (n, n), jnp.float32).astype(dtype) for key in jax.random.split(jax.random.key(0)))
-    product = jax.jit(lambda a, b: jax.lax.fori_loop(0, 8, lambda _, a: (a @ b) * n**-0.5, a))
-    return 8 * 2 * n**3 / _fastest(product, a, b)
+    product = jax.jit(lambda a, b: jax.lax.fori_loop(0, _TIMES, lambda _, a: (a @ b) * n**-0.5, a))
+    return _TIMES * 2 * n**3 / _fastest(product, a, b)
 
 
 def _fastest(program: Callable[..., Any], *arguments: Any) -> float:

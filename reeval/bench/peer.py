@@ -33,7 +33,9 @@ class Peer:
                 "--against=transformers needs torch, which is not installed: pip install torch, or --against=none"
             ) from None
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         self.work, self.task = Work(task), task
         self.device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -32,7 +32,7 @@ _SLOTS_OF_OTHERS = 128
 _BATCH_SIZES = {"cpu": (8, 16, 32)}
 _BATCH_SIZES_OF_OTHERS = (32, 64, 128, 256)
 # The two sides share a device: neither may take all of its memory at the start.
-_ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TOKENIZERS_PARALLELISM": "false"}
+_ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,9 @@ class Options:
             raise ValueError(f"--json={self.json}: no such directory")
         if self.shape not in checkpoint.SHAPES:
             raise ValueError(f"--shape={self.shape} is not one of {', '.join(checkpoint.SHAPES)}")
+        for path in (self.pairs, self.tokenizer, "" if self.model in ("random", "embedded") else self.model):
+            if path and not Path(path).exists():
+                raise ValueError(f"{path}: no such file or directory")
         if self.tokenizer and self.model != "random":
             raise ValueError("--tokenizer goes with --model=random alone; a checkpoint directory has its own")
         if self.against == "transformers" and importlib.util.find_spec("torch") is None:

@@ -27,7 +27,10 @@ def show(results: Figures, console: Console | None = None) -> None:
         f"{limits['matmul'] / 1e12:.3g} TFLOP/s in a large product",
         soft_wrap=True,
     )
-    console.print(_table(results, sides))
+    table = _table(results, sides)
+    # Without a terminal rich assumes 80 columns and would squeeze what is wider.
+    wanted = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    console.print(table, width=None if console.is_terminal else wanted, crop=False)
     reeval = results["reeval"]
     stages = reeval["stages"]
     console.print(
