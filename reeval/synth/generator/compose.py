@@ -7,64 +7,19 @@ from reeval.synth.generator.normals_wording import Normal
 from reeval.synth.generator.pen import Pen
 from reeval.synth.generator.study import Finding, Study
 
-_ORDERS = (
-    (
-        "lungs",
-        "lungs_last",
-        "pleura",
-        "list",
-        "vessels",
-        "heart",
-        "mediastinum",
-        "diaphragm",
-        "abdomen",
-        "bones",
-        "soft",
-    ),
-    (
-        "heart",
-        "mediastinum",
-        "vessels",
-        "lungs",
-        "lungs_last",
-        "pleura",
-        "list",
-        "diaphragm",
-        "bones",
-        "abdomen",
-        "soft",
-    ),
-    (
-        "heart",
-        "mediastinum",
-        "lungs",
-        "pleura",
-        "list",
-        "lungs_last",
-        "vessels",
-        "soft",
-        "bones",
-        "diaphragm",
-        "abdomen",
-    ),
-    (
-        "mediastinum",
-        "heart",
-        "vessels",
-        "pleura",
-        "lungs",
-        "list",
-        "lungs_last",
-        "diaphragm",
-        "soft",
-        "bones",
-        "abdomen",
-    ),
+# Organs in the order of a body's statements.
+_ORDERS = tuple(
+    tuple(order.split())
+    for order in (
+        "lungs lungs_last pleura list vessels heart mediastinum diaphragm abdomen bones soft",
+        "heart mediastinum vessels lungs lungs_last pleura list diaphragm bones abdomen soft",
+        "heart mediastinum lungs pleura list lungs_last vessels soft bones diaphragm abdomen",
+        "mediastinum heart vessels pleura lungs list lungs_last diaphragm soft bones abdomen",
+    )
 )
 # Findings, devices and normal statements of a report's body.
 _MOST_STATEMENTS = 10
-
-
+# Findings that may share a sentence.
 _TOGETHER = (
     ("effusion", "atelectasis"),
     ("pneumothorax", "subcutaneous_emphysema"),

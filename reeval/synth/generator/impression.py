@@ -70,7 +70,6 @@ def _together(finding: Finding, partner: Finding, pen: Pen) -> str:
     other = noun_phrase(partner, pen, place="before").text
     words = FindingWords(finding, pen, before=True)
     template = pen.choose("closing.impression.two")
-    assert template is not None
     return sentence(template.fill(lambda slot: other if slot == "other" else words(slot)))
 
 
@@ -88,15 +87,12 @@ def _restated(finding: Finding, pen: Pen) -> str:
     words = FindingWords(finding, pen, size="" if noun else size, before=True, noun=noun)
     tail = ""
     full = bool(finding.reading) and not noun
-    template = pen.choose(
-        f"closing.impression.{key}", lambda option: not full or option.text.endswith("np}.")
-    ) or pen.choose(f"closing.impression.{key}")
-    assert template is not None and (noun or fits(template, finding))
+    kind = f"closing.impression.{key}"
+    template = pen.choose_if(kind, lambda option: not full or option.text.endswith("np}.")) or pen.choose(kind)
+    assert noun or fits(template, finding)
     if full and template.text.endswith("np}."):
         words.many = False
-        following = pen.choose(f"frames.reading_tail.{hedge(finding, pen)}")
-        assert following is not None
-        tail = following.fill(words)
+        tail = pen.choose(f"frames.reading_tail.{hedge(finding, pen)}").fill(words)
     return words.sentence(template, tail)
 
 

@@ -147,7 +147,4 @@ def _by_organ(statements: Iterable[Statement], upper: bool) -> list[str]:
 
 def _wrapped(text: str, width: int) -> str:
     lines = text.split("\n")
-    return "\n".join(
-        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
-        for line in lines
-    )
+    return "\n".join(textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)

@@ -20,31 +20,30 @@ class Pen:
     def has(self, key: str) -> bool:
         return key in self._phrases
 
-    def choose(self, key: str, usable: Callable[[Template], bool] | None = None) -> Template | None:
-        """A template of the kind, rather one that has not been used; None if none is usable."""
-        options: Sequence[Template] = self._phrases[key]
-        if usable is not None:
-            options = [template for template in options if usable(template)]
+    def choose(self, key: str) -> Template:
+        """A template of the kind, rather one that has not been used."""
+        return self._one_of(self._phrases[key])
+
+    def choose_if(self, key: str, usable: Callable[[Template], bool]) -> Template | None:
+        """The same of those that are usable; None if none is."""
+        options = [template for template in self._phrases[key] if usable(template)]
+        return self._one_of(options) if options else None
+
+    def _one_of(self, options: Sequence[Template]) -> Template:
         fresh = [template for template in options if template.text not in self._used]
-        if not options:
-            return None
         template = self.chance.pick(fresh or options)
         self._used.add(template.text)
         return template
 
     def write(self, key: str, value: Callable[[str], str] | None = None) -> str:
         """A sentence of the kind; value(slot) fills what the pen does not know itself."""
-        template = self.choose(key)
-        assert template is not None
-        return sentence(template.fill(value or self.know))
+        return sentence(self.choose(key).fill(value or self.know))
 
     def know(self, slot: str) -> str:
         """What stands in a slot that has nothing to do with a finding."""
         if slot == "prior":
             key = "closing.prior_masked" if self.mask and self.chance.happens(0.6) else "frames.prior"
-            template = self.choose(key)
-            assert template is not None
-            return template.fill(self.know)
+            return self.choose(key).fill(self.know)
         if slot == "mask":
             return self.mask
         if slot == "time":

@@ -154,9 +154,7 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
     """The sentence about a finding, and where `follow` allows it those that refer back to it."""
     entry, chance = finding.entry, pen.chance
     if finding.change == "resolved":
-        template = pen.choose("frames.resolved")
-        assert template is not None
-        return [FindingWords(finding, pen).sentence(template)]
+        return [FindingWords(finding, pen).sentence(pen.choose("frames.resolved"))]
     change = "plain" if finding.change == "none" else finding.change
     free = True  # to have a sentence of its own
     later: list[str] = []  # kinds of follow-up, in their order
@@ -180,14 +178,13 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
     own = f"own.{finding.kind}.{change}"
     free = free and not finding.size and not (reading_tail and finding.hedge != "cause")
     if pen.has(own) and free and chance.happens(entry.get("own", 0.4)):
-        template = pen.choose(own, lambda option: fits(option, finding))
+        template = pen.choose_if(own, lambda option: fits(option, finding))
     if template is None:
         bare = size_tail or reading_tail or bool(finding.larger)
-        template = pen.choose(
+        template = pen.choose_if(
             f"frames.{change}", lambda option: fits(option, finding) and (not bare or ends_in_noun(option))
         )
-    if template is None:  # a frame that ends in the noun is missing: say the rest afterwards, or leave the reading
-        raise LookupError(f"no phrase of frames.{change} fits {finding.kind}")
+    assert template is not None, f"no phrase of frames.{change} fits {finding.kind}"
     words = FindingWords(finding, pen, size=finding.size if size_inside else "")
     tail = ""
     if finding.larger:
@@ -198,9 +195,7 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
         tail += _tail(f"frames.reading_tail.{hedge(finding, pen)}", words, pen)
     said = [words.sentence(template, tail)]
     for key in later:
-        following = pen.choose(key)
-        assert following is not None
-        said.append(sentence(following.fill(words)))
+        said.append(sentence(pen.choose(key).fill(words)))
     return said
 
 
@@ -209,7 +204,6 @@ def describe_both(finding: Finding, partner: Finding, pen: Pen) -> list[str]:
     other = noun_phrase(partner, pen).text
     words = FindingWords(finding, pen)
     template = pen.choose("frames.joint")
-    assert template is not None
     words.many = noun_phrase_number(finding) == "many"
     return [sentence(template.fill(lambda slot: other if slot == "other" else words(slot)))]
 
@@ -228,9 +222,7 @@ def hedge(finding: Finding, pen: Pen) -> str:
 
 def _tail(key: str, words: FindingWords, pen: Pen) -> str:
     words.many = noun_phrase_number(words.finding) == "many"
-    template = pen.choose(key)
-    assert template is not None
-    return template.fill(words)
+    return pen.choose(key).fill(words)
 
 
 def clear_side(findings: list[Finding]) -> str:
