@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from reeval import taxonomy
 from reeval.synth.document import Document
+from reeval.synth.english import capital
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -74,7 +75,7 @@ def fitted(document: Document, at: int, new: str) -> str:
     if document.capitals:
         return new.upper()
     if new and document.begins(at) and not document.text[at : at + 1].islower():
-        return new[0].upper() + new[1:]
+        return capital(new)
     return new
 
 

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
+from reeval.synth.english import indefinite, series
 from reeval.synth.generator import SPLITS, __main__, banks, reports
-from reeval.synth.generator.grammar import Template, adverb, indefinite, series
+from reeval.synth.generator.grammar import Template, adverb
 
 COUNT = 3000
 # sha256 of the file that this makes, for each split:

@@ -1,13 +1,12 @@
-"""English for the phrase banks: templates with slots, articles, number, lists, sentence case."""
+"""English for the phrase banks: templates with slots, number, adverbs."""
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+
+from reeval.synth.english import indefinite
 
 _SLOT = re.compile(r"\{([^{}]+)\}")
-# Initials that are spoken with a vowel first: an NG tube, an ICD, an SVC filter.
-_SPOKEN_VOWEL = re.compile(r"(8|11\b|18\b|[AEFHILMNORSX][A-Z]+\b)")
-_VOWEL = re.compile(r"[aeioAEIO]|[uU](?!ni)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +51,6 @@ class Phrase:
         return self.text
 
 
-def indefinite(words: str) -> str:
-    """ "a" or "an", as the first word sounds."""
-    return "an" if _SPOKEN_VOWEL.match(words) or (_VOWEL.match(words) and not words.startswith("one")) else "a"
-
-
 def agreeing(slot: str, many: bool) -> str | None:
     """What a slot of number (is, has, was, it, its, this, s:verb) becomes; None if it is no such slot."""
     if slot.startswith("s:"):
@@ -74,19 +68,6 @@ _FORMS = {
     "its": ("its", "their"),
     "this": ("this", "these"),
 }
-
-
-def series(words: Sequence[str], conjunction: str, oxford: bool) -> str:
-    """ "a, b, or c", or without the last comma."""
-    if len(words) < 2:
-        return "".join(words)
-    comma = "," if oxford and len(words) > 2 else ""
-    return f"{', '.join(words[:-1])}{comma} {conjunction} {words[-1]}"
-
-
-def sentence(text: str) -> str:
-    """With a capital first letter, unless the first word starts with a digit."""
-    return text[:1].upper() + text[1:]
 
 
 def adverb(degree: str) -> str | None:

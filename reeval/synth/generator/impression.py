@@ -1,7 +1,7 @@
 """The impression: what matters again in short, the diagnosis, advice, messages, and a closing summary."""
 
+from reeval.synth.english import capital
 from reeval.synth.generator import devices_wording, normals_wording
-from reeval.synth.generator.grammar import sentence
 from reeval.synth.generator.pen import Pen
 from reeval.synth.generator.study import Finding, Study
 from reeval.synth.generator.wording import FindingWords, fits, hedge, noun_phrase, plain
@@ -70,7 +70,7 @@ def _together(finding: Finding, partner: Finding, pen: Pen) -> str:
     other = noun_phrase(partner, pen, place="before").text
     words = FindingWords(finding, pen, before=True)
     template = pen.choose("closing.impression.two")
-    return sentence(template.fill(lambda slot: other if slot == "other" else words(slot)))
+    return capital(template.fill(lambda slot: other if slot == "other" else words(slot)))
 
 
 def _restated(finding: Finding, pen: Pen) -> str:

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from reeval.synth.english import series
 from reeval.synth.generator.banks import normals, terms
-from reeval.synth.generator.grammar import sentence, series
 from reeval.synth.generator.pen import Pen
 from reeval.synth.generator.study import Study
 from reeval.synth.generator.wording import clear_side
@@ -34,7 +34,7 @@ class Normal:
         if "pleural" in " ".join(names[1:]) and names[0] == "effusion":
             names[0] = "pleural effusion"
         listed = series(names, "or", pen.oxford)
-        return sentence(pen.write("normals.absent", lambda slot: listed if slot == "list" else pen.know(slot)))
+        return pen.write("normals.absent", lambda slot: listed if slot == "list" else pen.know(slot))
 
 
 def denied(study: Study) -> frozenset[str]:

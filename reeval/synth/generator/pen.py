@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from reeval.synth.english import capital
 from reeval.synth.generator.banks import phrases
 from reeval.synth.generator.chance import Chance
-from reeval.synth.generator.grammar import Template, sentence
+from reeval.synth.generator.grammar import Template
 
 
 class Pen:
@@ -37,7 +38,7 @@ class Pen:
 
     def write(self, key: str, value: Callable[[str], str] | None = None) -> str:
         """A sentence of the kind; value(slot) fills what the pen does not know itself."""
-        return sentence(self.choose(key).fill(value or self.know))
+        return capital(self.choose(key).fill(value or self.know))
 
     def know(self, slot: str) -> str:
         """What stands in a slot that has nothing to do with a finding."""

@@ -2,8 +2,9 @@
 
 import dataclasses
 
+from reeval.synth.english import capital
 from reeval.synth.generator.banks import catalogue
-from reeval.synth.generator.grammar import Phrase, Template, adverb, agreeing, join, sentence
+from reeval.synth.generator.grammar import Phrase, Template, adverb, agreeing, join
 from reeval.synth.generator.pen import Pen
 from reeval.synth.generator.study import OTHER_SIDE, Finding
 
@@ -133,7 +134,7 @@ class FindingWords:
         number = noun_phrase_number(self.finding) if not self.noun else "mass"
         self.many = number == "many" and any(slot.split()[-1] in ("np", "npx", "npd") for slot in template.slots)
         text = template.fill(self)
-        return sentence(text[:-1] + tail + "." if tail else text)
+        return capital(text[:-1] + tail + "." if tail else text)
 
 
 def noun_phrase_number(finding: Finding) -> str:
@@ -195,7 +196,7 @@ def describe(finding: Finding, pen: Pen, *, follow: bool = True) -> list[str]:
         tail += _tail(f"frames.reading_tail.{hedge(finding, pen)}", words, pen)
     said = [words.sentence(template, tail)]
     for key in later:
-        said.append(sentence(pen.choose(key).fill(words)))
+        said.append(capital(pen.choose(key).fill(words)))
     return said
 
 
@@ -205,7 +206,7 @@ def describe_both(finding: Finding, partner: Finding, pen: Pen) -> list[str]:
     words = FindingWords(finding, pen)
     template = pen.choose("frames.joint")
     words.many = noun_phrase_number(finding) == "many"
-    return [sentence(template.fill(lambda slot: other if slot == "other" else words(slot)))]
+    return [capital(template.fill(lambda slot: other if slot == "other" else words(slot)))]
 
 
 def plain(finding: Finding) -> bool:

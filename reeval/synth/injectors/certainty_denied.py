@@ -8,7 +8,7 @@ from typing import Any
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Edit, replaced_sentence
-from reeval.synth.injectors.nounphrase import article
+from reeval.synth.english import capital, indefinite
 from reeval.synth.mentions import ABSENT
 
 _NO = re.compile(r"\bno (?P<definite>definite )?(?P<evidence>(?:\w+ )?evidence (?:of|for) )?")
@@ -75,9 +75,9 @@ def _not_excluded(analysis: Analysis, rng: random.Random, data: Mapping[str, Any
         mention = rng.choice(options)
         doubt = str(rng.choice(data["doubts"]))
         name = mention.finding.singular[0]
-        doubt = doubt.format(np=name if mention.finding.mass else f"{article(name)} {name}")
+        doubt = doubt.format(np=name if mention.finding.mass else f"{indefinite(name)} {name}")
         kept = [m for m in mentions if m is not mention]
-        doubt = doubt[0].upper() + doubt[1:]
+        doubt = capital(doubt)
         new = f"{doubt}." if not kept else f"No {document.lower[kept[0].low : kept[0].end]}. {doubt}."
         changes = replaced_sentence(document, index, new)
         topics = frozenset(m.finding.concept for m in mentions)

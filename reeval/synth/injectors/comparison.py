@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, added_sentence
+from reeval.synth.english import indefinite
 from reeval.synth.injectors.comparison_whole import NO_PRIOR, data, pattern
 from reeval.synth.injectors.comparison_whole import edits as of_the_study
-from reeval.synth.injectors.nounphrase import article, closes, ends, exchanged, free, prefixed, told
+from reeval.synth.injectors.nounphrase import closes, ends, exchanged, free, prefixed, told
 from reeval.synth.mentions import ABSENT, PRESENT, Mention, Slot
 
 _AFTER = re.compile(
@@ -170,7 +171,7 @@ def _without(analysis: Analysis, mention: Mention, slot: Slot) -> Change | None:
             # "There has been interval development of effusions" -> "There are effusions".
             start = slot.start - 24 + been.start("verb") if slot.start > 24 else been.start("verb")
             plain = mention.plural or mention.finding.mass
-            a = "" if plain else f"{article(lower[slot.end :])} "
+            a = "" if plain else f"{indefinite(lower[slot.end :].lstrip())} "
             words = f"{'are' if mention.plural else 'is'} {a}"
             return Change(start, slot.end + 1, document.cased(words))
         return exchanged(document, slot.start, slot.end, "")

@@ -11,6 +11,7 @@ from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, Edit
+from reeval.synth.english import capital, indefinite
 from reeval.synth.injectors.agreement import plural as as_plural
 from reeval.synth.injectors.agreement import singular as as_singular
 from reeval.synth.injectors.rewording import inserted, removed, swapped
@@ -163,7 +164,7 @@ def _not_given(analysis: Analysis, thing: Thing, kind: str, rng: random.Random) 
 
 def _numbered(document: Document, gone: Change, at: int, new: str) -> Change:
     """A number in the place of the article that `gone` takes out."""
-    word = document.cased(new[0].upper() + new[1:] if document.begins(gone.start) else new)
+    word = document.cased(capital(new) if document.begins(gone.start) else new)
     kept = document.text[at : gone.end] if gone.end > at else ""
     return Change(gone.start, gone.end, f"{word} {kept}")
 
@@ -206,8 +207,7 @@ def _indefinite(analysis: Analysis, mention: Mention, slot: Slot) -> list[Change
     document = analysis.document
     if not _in_clause(analysis, mention) or _after_article(document, slot.start):
         return removed(document, slot.start, slot.end)
-    following = document.lower[slot.end :].lstrip()
-    return swapped(document, slot.start, slot.end, "an" if re.match(r"[aeio]|8|11|u(?!n?i)", following) else "a")
+    return swapped(document, slot.start, slot.end, indefinite(document.lower[slot.end :].lstrip()))
 
 
 def _after_article(document: Document, at: int) -> bool:

@@ -4,10 +4,10 @@ import re
 
 from reeval.synth.document import PLACEHOLDER, Document
 from reeval.synth.edit import Change
+from reeval.synth.english import capital, indefinite
 from reeval.synth.mentions import Mention
 
 _ARTICLE = re.compile(r"\b(an?)[ \t]+$", re.IGNORECASE)
-_AN = re.compile(r"(?!uni|use|one|eu)[aeiou]|8|11\b|18\b|ng\b|icd\b|mr|fr?\b|s-", re.IGNORECASE)
 # What may stand before a phrase that takes a further word in front: nothing that could itself belong to it.
 _FREE = re.compile(
     r"(?:^|[.;:,(]|\b(?:a|an|is|are|was|were|with|and|shows?|demonstrates?|has|have|also|in|are noted|by"
@@ -17,12 +17,6 @@ _SEEN = re.compile(
     r"\s*(?:(?:is|are)\s+)?(?:(?:again\s+)?(?:present|noted|seen|identified|demonstrated|visualized))?\s*\.?"
 )
 _END = re.compile(r"\s*(?:[.;]|$)")
-
-
-def article(following: str, capital: bool = False) -> str:
-    """The article that fits before a word."""
-    word = "an" if _AN.match(following.lstrip()) else "a"
-    return word.capitalize() if capital else word
 
 
 def exchanged(document: Document, start: int, end: int, new: str) -> Change:
@@ -36,12 +30,12 @@ def exchanged(document: Document, start: int, end: int, new: str) -> Change:
     if _first(document, start) and not text[start].islower() and not document.capitals:
         if not new:
             return Change(start, end + 1, text[end].upper())
-        return Change(start, end, new[0].upper() + new[1:])
+        return Change(start, end, capital(new))
     found = _ARTICLE.search(text, max(0, start - 4), start)
     new = document.cased(new)
     if found:
-        right = article(new or text[end:], found[1][0].isupper())
-        right = document.cased(right)
+        right = indefinite((new or text[end:]).lstrip().lower())
+        right = document.cased(right.capitalize() if found[1][0].isupper() else right)
         if right != found[1]:
             space = text[found.end(1) : start]
             return Change(found.start(1), end, f"{right}{space}{new}")

@@ -6,9 +6,9 @@ import re
 
 from reeval.synth.document import PLACEHOLDER, Document
 from reeval.synth.edit import Change, dropped_words, replaced
+from reeval.synth.english import capital, indefinite
 
 _ARTICLE = re.compile(r"(?<![\w-])(an?)[ \t]+$", re.IGNORECASE)
-_AN = re.compile(r"(?:[aeio]|u(?!ni|s[eu])|8|11\b|18\b|xr|mm\b)", re.IGNORECASE)
 
 
 def article(document: Document, at: int, following: str) -> list[Change]:
@@ -16,17 +16,15 @@ def article(document: Document, at: int, following: str) -> list[Change]:
     match = _ARTICLE.search(document.text, max(0, at - 8), at)
     if not match or not following:
         return []
-    old = match[1]
-    right = ("an" if _AN.match(following) else "a") if old.islower() else ("An" if _AN.match(following) else "A")
-    if document.capitals:
-        right = right.upper()
+    old, right = match[1], indefinite(following.lower())
+    right = document.cased(right if old.islower() else right.capitalize())
     return [] if right == old else [Change(match.start(1), match.end(1), right)]
 
 
 def swapped(document: Document, start: int, end: int, new: str) -> list[Change]:
     """text[start:end] replaced, with a capital where it had one."""
     if document.text[start].isupper():
-        new = new[0].upper() + new[1:]
+        new = capital(new)
     return [*article(document, start, new), replaced(document, start, end, new)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from reeval.synth import terms, toml
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit, fitted
+from reeval.synth.english import capital
 from reeval.synth.injectors.listings import denials
 from reeval.synth.injectors.passages import added, all_dropped, leaned_on, sections, terse
 from reeval.synth.injectors.spaces import words_of
@@ -77,7 +78,7 @@ def _misleading(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
 
 
 def _cased(analysis: Analysis, at: int, new: str) -> str:
-    return analysis.document.cased(new[0].upper() + new[1:] if analysis.document.text[at].isupper() else new)
+    return analysis.document.cased(capital(new) if analysis.document.text[at].isupper() else new)
 
 
 def _within(analysis: Analysis, at: int) -> bool:

@@ -88,17 +88,6 @@ def article(phrase: str) -> str:
     return ("an " if _AN.match(phrase) else "a ") + phrase
 
 
-def joined(parts: list[str], word: str, comma: bool = True) -> str:
-    """ "a, b, or c" """
-    if len(parts) <= 2:
-        return f" {word} ".join(parts)
-    return ", ".join(parts[:-1]) + ("," if comma else "") + f" {word} {parts[-1]}"
-
-
-def upper_first(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def neighbours(analysis: Analysis, index: int) -> bool:
     """Whether the next sentence follows in the same run of prose."""
     one, other = analysis.sentence(index), analysis.sentence(index + 1)

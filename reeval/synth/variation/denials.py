@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation, fitted
+from reeval.synth.english import capital, series
 from reeval.synth.mentions import ABSENT, PRESENT, Mention
-from reeval.synth.variation.clauses import Clause, joined, neighbours, rewritten, running, table, upper_first
+from reeval.synth.variation.clauses import Clause, neighbours, rewritten, running, table
 
 _PARTS = re.compile(r"(?:\s*,?\s+(?:and/or|or|nor|and)\s+|\s*,\s*)(?:no\s+(?:(?:evidence|findings) of\s+)?)?")
 _HOLDS = re.compile(r"\b(?:with|but|to suggest|however|than|change|which|that|is|are|has|of the|longer|for)\b")
@@ -94,17 +95,17 @@ def _wanted(denial: Denial, rng: random.Random) -> Iterator[tuple[str, str]]:
             rng.shuffle(order)
         moved = [items[i] for i in order]
         verbs = _verbs(tuple(mentions[i] for i in order))
-        yield "order", rng.choice(words["any"]).format(x=joined(moved, "or", comma), **verbs)
+        yield "order", rng.choice(words["any"]).format(x=series(moved, "or", comma), **verbs)
         if len(items) == 2:
             yield "negation", rng.choice(words["pair"]).format(a=moved[0], b=moved[1], **verbs)
         cut = rng.randrange(1, len(items))
         # A word shared by a list stays with it; a list cut in two has no such word here.
-        first, second = joined(moved[:cut], "or", comma), joined(moved[cut:], "or", comma)
+        first, second = series(moved[:cut], "or", comma), series(moved[cut:], "or", comma)
         one = rng.choice(words["any"][:3]).format(x=first, **_verbs(tuple(mentions[i] for i in order[:cut])))
         other = rng.choice(words["any"][:8]).format(x=second, **_verbs(tuple(mentions[i] for i in order[cut:])))
-        yield "split", f"{one}. {upper_first(other)}"
+        yield "split", f"{one}. {capital(other)}"
     for frame in rng.sample(words["any"], 2):
-        yield "negation", frame.format(x=joined(items, "or", comma), **_verbs(mentions))
+        yield "negation", frame.format(x=series(items, "or", comma), **_verbs(mentions))
     if len(items) == 1 and not denial.shared:
         yield "negation", rng.choice(words["single"]).format(x=items[0], **_verbs(mentions))
         mention = mentions[0]
@@ -135,8 +136,7 @@ def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Va
         return
     verbs = _verbs(denial.mentions)
     frame = rng.choice(table("denials")["any"][:8])
-    new = frame.format(x=joined(list(denial.items), "or", rng.random() < 0.6), **verbs)
-    new = upper_first(new)
+    new = capital(frame.format(x=series(denial.items, "or", rng.random() < 0.6), **verbs))
     new = analysis.document.cased(new)
     yield Variation("split", (Change(found.start + cues[0].start(), found.end, f". {new}"),))
 
@@ -158,6 +158,6 @@ def variations(analysis: Analysis, denials: dict[int, Denial], rng: random.Rando
         items, verbs = [*denial.items, *after.items], _verbs((*denial.mentions, *after.mentions))
         if set(table("denials")["shared"]) & set(items[0].split()[:-1]):
             continue
-        new = rng.choice(table("denials")["any"][:8]).format(x=joined(items, "or", rng.random() < 0.6), **verbs)
+        new = rng.choice(table("denials")["any"][:8]).format(x=series(items, "or", rng.random() < 0.6), **verbs)
         new = fitted(document, denial.clause.start, new)
         yield Variation("merge", (Change(denial.clause.start, after.clause.end, new),))

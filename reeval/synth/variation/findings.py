@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation, fitted
+from reeval.synth.english import capital, series
 from reeval.synth.mentions import PRESENT, Mention, Slot
-from reeval.synth.variation.clauses import Clause, article, joined, rewritten, table, upper_first
+from reeval.synth.variation.clauses import Clause, article, rewritten, table
 from reeval.synth.variation.nouns import Phrase, noun, phrase, whole
 
 # After these a phrase may end in other words than before without being read on.
@@ -154,7 +155,7 @@ def _several(analysis: Analysis, clause: Clause, present: list[Mention], rng: ra
     if any(_LEANING.search(p.before) for p in parts if p):
         return
     said = [_framed(part, False, rng) for part in parts if part]
-    new = fitted(document, clause.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    new = fitted(document, clause.start, ". ".join([said[0], *map(capital, said[1:])]))
     yield Variation("split", (Change(clause.start, clause.end, new),))
     if " with " not in gaps and "," not in "".join(whole(*noun(part, rng)) for part in parts if part):
         nouns = [whole(*noun(part, rng)) for part in parts if part]
@@ -165,7 +166,7 @@ def _several(analysis: Analysis, clause: Clause, present: list[Mention], rng: ra
         first = parts[order[0]]
         assert first is not None
         lead = f"there {first.verbs()['is']} " if edges[0].startswith("there") else ""
-        change = rewritten(document, clause, lead + joined(names, "and"))
+        change = rewritten(document, clause, lead + series(names, "and"))
         if change:
             yield Variation("order", (change,))
 

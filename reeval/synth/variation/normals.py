@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation, fitted
-from reeval.synth.variation.clauses import Clause, any_of, joined, neighbours, rewritten, table, upper_first
+from reeval.synth.english import capital, series
+from reeval.synth.variation.clauses import Clause, any_of, neighbours, rewritten, table
 
 _ADVERB = r"(?:(?:otherwise|grossly|essentially|mildly|again|also|all|both|well-expanded and|well expanded and)\s+)*"
 
@@ -141,7 +142,7 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
         )
     if keys == ["trachea"] and statement.predicate == "midline" and not (adverb or tail) and rng.random() < 0.5:
         return rng.choice(data["subjects"]["trachea"]["denied"])
-    names = joined([name for name, _ in drawn], "and", rng.random() < 0.7)
+    names = series([name for name, _ in drawn], "and", rng.random() < 0.7)
     verb = "are" if len(drawn) > 1 or drawn[0][1] else "is"
     if keys == ["lungs"] and statement.predicate == "clear" and not adverb and rng.random() < 0.35:
         return str(rng.choice(data["subjects"]["lungs"]["verbal"]))
@@ -183,7 +184,7 @@ def variations(analysis: Analysis, statements: dict[int, Statement], rng: random
         if count > 1 and not statement.tail:
             cut = rng.randrange(1, count)
             one, other = _said(statement, range(cut), rng), _said(statement, range(cut, count), rng)
-            new = fitted(document, statement.clause.start, f"{one}. {upper_first(other)}")
+            new = fitted(document, statement.clause.start, f"{one}. {capital(other)}")
             yield Variation("split", (Change(statement.clause.start, statement.clause.end, new),))
     for index, statement in statements.items():
         after = statements.get(index + 1)
@@ -220,5 +221,5 @@ def parted(analysis: Analysis, found: Clause, rng: random.Random) -> Iterator[Va
     if len(each) < 2:
         return
     said = [_said(Statement(found, *part), range(len(part[0])), rng) for part in each]
-    new = fitted(analysis.document, found.start, ". ".join([said[0], *map(upper_first, said[1:])]))
+    new = fitted(analysis.document, found.start, ". ".join([said[0], *map(capital, said[1:])]))
     yield Variation("split", (Change(found.start, found.end, new),))

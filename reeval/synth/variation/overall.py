@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Change, Variation
+from reeval.synth.english import capital
 from reeval.synth.mentions import PRESENT
-from reeval.synth.variation.clauses import Clause, any_of, rewritten, table, upper_first
+from reeval.synth.variation.clauses import Clause, any_of, rewritten, table
 
 
 @functools.cache
@@ -129,6 +130,5 @@ def variations(analysis: Analysis, found: Clause, rng: random.Random) -> Iterato
     if any(m.polarity != PRESENT for m in analysis.by_sentence[found.index]):
         return
     for new in _drawn("no " + found.words[cue.end() :], 1, rng):
-        new = upper_first(new)
-        new = f". {analysis.document.cased(new)}"
+        new = f". {analysis.document.cased(capital(new))}"
         yield Variation("split", (Change(found.start + cue.start(), found.end, new),))
