@@ -152,7 +152,7 @@ def _unpacked(path: Path, lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def write(path: str | Path, pairs: Iterable[Pair]) -> None:
     """Write a pair file that `read` reads back to equal pairs. Made readable by its owner alone."""
-    with open(path, "w", encoding="utf-8", opener=_private) as out:
+    with open(path, "w", encoding="utf-8", opener=private) as out:
         for pair in pairs:
             out.write(json.dumps(to_json(pair), ensure_ascii=False) + "\n")
 
@@ -201,8 +201,14 @@ def from_json(row: Mapping[str, Any], directory: Path) -> Pair:
     return Pair(**texts, errors=errors, metadata=metadata, image=_image(row, directory), label=label)
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """For `open`: who makes a file of reports alone may read it."""
     return os.open(path, flags, 0o600)
+
+
+def like_a_name(text: str) -> bool:
+    """Whether a message may repeat what stands where a name should be: what is like none may be report text."""
+    return re.fullmatch(r"[\w-]{1,32}", text) is not None
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -273,7 +279,7 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(row) < len(items):
         names = [name for name, _ in items]
         twice = next(name for name in names if names.count(name) > 1)
-        shown = f"field '{twice}'" if re.fullmatch(r"[\w-]{1,32}", twice) else "a field"
+        shown = f"field '{twice}'" if like_a_name(twice) else "a field"
         raise ValueError(f"{shown}: given twice in one object")
     return row
 
@@ -289,7 +295,7 @@ def _choice(item: Mapping[str, Any], name: str, where: str, allowed: Iterable[st
 
 def _reject_unknown(row: Mapping[str, Any], known: tuple[str, ...], where: str, hint: str = "") -> None:
     for name in _unknown(row, known):
-        shown = f"'{where}{name}'" if re.fullmatch(r"[\w-]{1,32}", name) else f"in '{where or 'pair'}'"
+        shown = f"'{where}{name}'" if like_a_name(name) else f"in '{where or 'pair'}'"
         raise ValueError(f"unknown field {shown}{_near(name, known)}{hint}")
 
 

@@ -1,11 +1,11 @@
 """Lines of a table by the names of their columns."""
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reeval.pairs import like_a_name
 from reeval.synth import tables
 
 
@@ -38,5 +38,5 @@ def _decoded(value: Any, where: str) -> Any:
 
 def _names(values: Mapping[str, Any]) -> str:
     # A file without a header has report text for names: only what is like a name is shown.
-    shown = [name for name in values if re.fullmatch(r"[\w-]{1,32}", name)]
+    shown = [name for name in values if like_a_name(name)]
     return ", ".join(shown[:20]) + (", ..." if len(shown) < len(values) or shown[20:] else "")

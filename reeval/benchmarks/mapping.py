@@ -29,13 +29,13 @@ with none but errors that cannot be mapped, one that is significant makes it sig
 """
 
 import dataclasses
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from reeval.pairs import like_a_name
 from reeval.taxonomy import ASPECTS, SEVERITIES, TYPES
 
 NEEDED = ("reference_id", "reference", "candidate")
@@ -131,7 +131,7 @@ def _names(table: str, given: Mapping[str, Any], ours: Iterable[str]) -> dict[st
 def _known(where: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
-            shown = name if re.fullmatch(r"[\w-]{1,32}", name) else "an entry"
+            shown = name if like_a_name(name) else "an entry"
             raise ValueError(f"{where}{shown}: unknown; there are {', '.join(known)}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from reeval.pairs import like_a_name
 from reeval.synth import tables
 
 # By role. One name of a text role may stand in a file; of several ids the first of this list is taken.
@@ -225,11 +226,11 @@ def _plain(name: str) -> str:
 
 def _shown(name: str) -> str:
     # A file without a header has report text where names should be.
-    return repr(name) if re.fullmatch(r"[\w-]{1,32}", name) else "with a long name"
+    return repr(name) if like_a_name(name) else "with a long name"
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    listed = [name for name in names if re.fullmatch(r"[\w-]{1,32}", name)]
+    listed = [name for name in names if like_a_name(name)]
     return (
         f"the columns are {', '.join(listed[:12])}{', ...' if len(names) > 12 else ''}"
         if listed

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import NoReturn
 
+from reeval.pairs import private
 from reeval.progress import progress
 from reeval.synth.generator import SPLITS, reports
 
@@ -30,7 +30,7 @@ def main() -> int:
     try:
         made = reports(args.split, args.count, args.seed, sentences=_limits(args.sentences))
         with (
-            open(args.out, "w", encoding="utf-8", opener=_for_its_owner) as out,
+            open(args.out, "w", encoding="utf-8", opener=private) as out,
             progress("reports", args.count) as advance,
         ):
             for number, report in enumerate(made, start=1):
@@ -43,10 +43,6 @@ def main() -> int:
         print(f"reeval.synth.generator: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _limits(text: str | None) -> tuple[int, int] | None:
