@@ -13,7 +13,7 @@ from families import FAMILIES, SHAPES
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_runs import extending, greedy, jitted
+from model_runs import empty_cache, extending, greedy, jitted
 from random_qwen3 import relative
 
 from reeval import hf
@@ -143,7 +143,7 @@ def test_cached_decode_is_the_full_forward_pass(small):
     prefilled, slots = np.array([9, 6]), 19
     positions = np.broadcast_to(np.arange(9), (2, 9))
     positions = np.where(positions < prefilled[:, None], positions, slots)
-    got, cache = extend(ids[:, :9], positions, model.init_cache(2, slots))
+    got, cache = extend(ids[:, :9], positions, empty_cache(model, 2, slots))
     for row in range(2):
         assert relative(got[row, : prefilled[row]], full[row, : prefilled[row]]) < TOLERANCE
     rows = np.arange(2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import random_gemma3
 from flax import nnx
-from model_runs import greedy, jitted
+from model_runs import empty_cache, greedy, jitted, past
 from random_gemma3 import BFLOAT16, SHAPES, SPARSE_4B, relative
 
 from reeval import hf
@@ -135,13 +135,13 @@ def test_the_real_4b_shape_traces_without_memory(config_4b, dtype):
 
     def decode(state, ids, positions):
         model = nnx.merge(graph, state)
-        return model.extend(ids, positions, model.init_cache(4, 1024))
+        return model.extend(ids, positions, past(empty_cache(model, 4, 1024)))
 
     one = jax.ShapeDtypeStruct((4, 1), jnp.int32)
-    hidden, cache = jax.eval_shape(decode, state, one, one)
+    hidden, new = jax.eval_shape(decode, state, one, one)
     assert hidden.shape == (4, 1, 2560)
-    assert cache.k.shape == (34, 4, 4, 1024, 256)
-    assert cache.k.dtype == dtype
+    assert {(kv.k.shape, kv.v.shape) for kv in new} == {((4, 4, 1, 256),) * 2} and len(new) == 34
+    assert {leaf.dtype for leaf in jax.tree.leaves(new)} == {jnp.dtype(dtype)}
 
 
 def test_the_real_decoder_alone_is_the_rest_of_it(config_4b):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import random_gemma3
 from flax import nnx
-from model_runs import extending, greedy, jitted
+from model_runs import empty_cache, extending, greedy, jitted
 from random_gemma3 import BFLOAT16, MULTIMODAL, SHAPES, forward, pixels, relative, tensors, with_images
 
 from reeval import hf, lora
@@ -175,7 +175,7 @@ def test_prefilling_images_and_decoding_with_the_cache_is_the_full_forward_pass(
     positions = np.where(positions < prefilled[:, None], positions, slots)
     # What pads a row is an image token here, which must change nothing.
     tokens = np.where(positions < slots, ids[:, :width], raw["image_token_index"]).astype(np.int32)
-    got, cache = extend(tokens, positions, model.init_cache(2, slots), images=images)
+    got, cache = extend(tokens, positions, empty_cache(model, 2, slots), images=images)
     for row in range(2):
         assert relative(got[row, : prefilled[row]], full[row, : prefilled[row]]) < TOLERANCE
     rows = np.arange(2)
@@ -192,7 +192,7 @@ def test_an_image_may_come_after_what_is_cached(small):
     raw, model, forward = small
     ids, images = with_images(raw, [2, 2], LENGTH), pixels(raw, 2, 2)
     first = 2 + raw["mm_tokens_per_image"] + 3  # between the two images
-    cache, made = model.init_cache(2, LENGTH), []
+    cache, made = empty_cache(model, 2, LENGTH), []
     for part, given in ((slice(0, first), images[:, :1]), (slice(first, LENGTH), images[:, 1:])):
         positions = np.broadcast_to(np.arange(LENGTH)[part], ids[:, part].shape)
         logits, cache = extending(model)(ids[:, part], positions, cache, images=given)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from model_runs import empty_cache, past
 
 from reeval.models import Qwen3, Qwen3Config
 
@@ -37,13 +38,13 @@ def test_the_real_8b_shape_traces_without_memory(dtype):
 
     def decode(state, ids, positions):
         model = nnx.merge(graph, state)
-        return model.extend(ids, positions, model.init_cache(4, 1024))
+        return model.extend(ids, positions, past(empty_cache(model, 4, 1024)))
 
     one = jax.ShapeDtypeStruct((4, 1), jnp.int32)
-    hidden, cache = jax.eval_shape(decode, state, one, one)
+    hidden, new = jax.eval_shape(decode, state, one, one)
     assert hidden.shape == (4, 1, 4096)
-    assert cache.k.shape == (36, 4, 8, 1024, 128)
-    assert cache.k.dtype == dtype
+    assert {(kv.k.shape, kv.v.shape) for kv in new} == {((4, 8, 1, 128),) * 2} and len(new) == 36
+    assert {leaf.dtype for leaf in jax.tree.leaves(new)} == {jnp.dtype(dtype)}
 
 
 def test_tied_model_has_no_head():
