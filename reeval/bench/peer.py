@@ -15,7 +15,7 @@ from reeval.bench.task import Answers, Run, Task, Work
 from reeval.bench.worker import peak_resident
 from reeval.decode.grammar import Grammar
 
-_REPETITIONS = 3
+_REPETITIONS, _SHORT = 3, 24
 
 
 class Peer:
@@ -45,6 +45,7 @@ class Peer:
         self.model = self.model.to(self.device).eval()
         self.grammar = self.work.grammar()
         self.tables = Tables(self.grammar, self.device) if task.steered else None
+        self.steps = 0
 
     def about(self) -> dict[str, Any]:
         """What this side runs on."""
@@ -58,13 +59,14 @@ class Peer:
         """All turns of all pairs; None if so large a batch does not fit the device."""
         import torch
 
+        self.steps = 0
         began = time.perf_counter()
         try:
             answers = self._conversations(batch_size)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             return None
-        return Run(time.perf_counter() - began, answers)
+        return Run(time.perf_counter() - began, answers, self.steps)
 
     def prefill(self, batch_size: int) -> float:
         """The seconds that the prompts alone take: all first turns, of one token each."""
@@ -76,19 +78,20 @@ class Peer:
         """What only the first call pays for."""
         self._turn(self.work.prompts[:2], self._starts()[:2], 2, new=2)
 
-    def steering_share(self, batch_size: int) -> float | None:
-        """The grammar's share of the time, from runs with and without it at equal lengths; None if there is none."""
-        if self.tables is None:
-            return None
-        prompts, starts = self.work.prompts[:batch_size], self._starts()[:batch_size]
-        steps = self.task.max_answer_tokens // 4 + 1
+    def steering_seconds(self, batch_size: int) -> float:
+        """What the grammar adds to a step: a batch of equally long answers with it and without.
+
+        After ends of prompts alone, since what stands before does not matter to it and takes time to compute.
+        """
+        prompts = [prompt[-_SHORT:] for prompt in self.work.prompts[:batch_size]]
         taken: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(_REPETITIONS):
             for steered, seconds in taken.items():
+                tables = self.tables if steered else None
                 began = time.perf_counter()
-                self._generate(prompts, starts, self.tables if steered else None, new=steps, least=steps)
+                self._generate(prompts, self._starts()[:batch_size], tables, new=_SHORT, least=_SHORT)
                 seconds.append(time.perf_counter() - began)
-        return 1 - min(taken[False]) / min(taken[True])
+        return (min(taken[True]) - min(taken[False])) / _SHORT
 
     def peak_memory(self) -> int:
         """Bytes: of the device if it has its own memory, otherwise of the process."""
@@ -159,6 +162,7 @@ class Peer:
                 logits_processor=processors,
             )
         rows = out[:, longest:].cpu().tolist()
+        self.steps += len(rows[0])
         return [
             (row[: row.index(end)], True) if end in row else (row[: self.task.max_answer_tokens], False) for row in rows
         ]

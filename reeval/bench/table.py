@@ -47,7 +47,7 @@ def _show_comparison(results: Figures, console: Console) -> None:
     theirs, same, ratio = results["transformers"], results["same"], results["ratio"]
     tried = ", ".join(f"{size}: {seconds:.1f} s" for size, seconds in theirs["tried"].items())
     console.print(f"transformers at batch size {theirs['batch_size']}, its best of ({tried})", soft_wrap=True)
-    if theirs["steering_share"] is not None:
+    if results["what"]["steered"]:
         console.print(f"The grammar takes {theirs['steering_share']:.1%} of transformers' time at equal lengths")
     console.print(
         f"{ratio['median']:.2f} times transformers' pairs a second ({ratio['least']:.2f} to {ratio['most']:.2f}), "

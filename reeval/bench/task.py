@@ -37,10 +37,11 @@ class Task:
 
 
 class Run(NamedTuple):
-    """seconds: of all turns of all pairs; answers: of each pair, in the order of the pairs."""
+    """seconds: of all turns of all pairs; answers: of each pair, in the order of the pairs; steps: of all batches."""
 
     seconds: float
     answers: Answers
+    steps: int
 
 
 class Work:
