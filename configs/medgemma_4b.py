@@ -58,7 +58,9 @@ def get_config() -> ConfigDict:
             },
             "eval": {
                 "pairs": "data/benchmark.jsonl",
-                "batch_size": 32,
+                "slots": 32,
+                # Answers are held to the format; False shows what that costs or saves.
+                "grammar": True,
                 "max_prompt_tokens": 2048,
                 "max_answer_tokens": 512,
                 "base": True,

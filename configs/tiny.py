@@ -49,7 +49,9 @@ def get_config() -> ConfigDict:
             },
             "eval": {
                 "pairs": "runs/quickstart/heldout.jsonl",
-                "batch_size": 100,
+                "slots": 64,
+                # Answers are held to the format; False shows what that costs or saves.
+                "grammar": True,
                 "max_prompt_tokens": 384,
                 "max_answer_tokens": 160,
                 "base": True,

@@ -84,9 +84,10 @@ FIELDS: dict[str, Field] = {
     "train.checkpoint_every": _COUNT,
     "train.seed": Field(int, least=0, below=2**31),
     "eval.pairs": Field(str),
-    "eval.batch_size": _COUNT,
+    "eval.slots": _COUNT,
     "eval.max_prompt_tokens": _COUNT,
     "eval.max_answer_tokens": _COUNT,
+    "eval.grammar": Field(bool),
     "eval.base": Field(bool),
 }
 

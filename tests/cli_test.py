@@ -186,7 +186,7 @@ def test_a_training_that_cannot_be(
 
 def test_an_evaluation_or_export_of_nothing(given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluation = ["eval", "--config=configs/tiny.py", "--config.eval.pairs=GIVEN/pairs.jsonl"]
-    evaluation += ["--config.eval.batch_size=8"]
+    evaluation += ["--config.eval.slots=8"]
     for argv in (evaluation, ["export", f"--out={tmp_path / 'out'}"]):
         refused([*argv, f"--workdir={tmp_path}"], "holds no run (no run.json); train first", given, capsys)
         refused([*argv, "--workdir=GIVEN/a file"], "a file", given, capsys)

@@ -68,7 +68,7 @@ def test_another_run_is_refused_by_the_name_of_the_field(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("mesh", (1, 1, 1)), ("eval.batch_size", 1), ("train.log_every", 1), ("train.checkpoint_every", 1)],
+    [("mesh", (1, 1, 1)), ("eval.slots", 1), ("train.log_every", 1), ("train.checkpoint_every", 1)],
 )
 def test_where_and_how_often_may_change(config: ConfigDict, tmp_path: Path, field: str, value: object) -> None:
     begun(config, tmp_path / "work")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from reeval import lora, pairs, settings, sharding
+from reeval import hf, lora, pairs, settings, sharding
 from reeval.data.images import images_sha256
 from reeval.evaluate import report, writers
 from reeval.evaluate.judge import Judge
@@ -29,6 +31,10 @@ from reeval.run import (
     sees_images,
 )
 from reeval.train.checkpoint import Checkpoints
+from reeval.verdicts import FORMAT_VERSION
+
+# Verdicts that are put on the disk together.
+_GROUP, _GROUP_SECONDS = 16, 1.0
 
 
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
@@ -47,11 +53,6 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     settings.check(config)
     benchmark = pairs.read(config.eval.pairs, graded=True)
     mesh = mesh or sharding.make_mesh(config.mesh)
-    if config.eval.batch_size % sharding.batch_multiple(mesh):
-        raise ValueError(
-            f"config.eval.batch_size={config.eval.batch_size} must be a multiple of {sharding.batch_multiple(mesh)} "
-            "on this mesh"
-        )
     run = Run(config, workdir)
     run.check_judge()
     images = sees_images(config, benchmark)
@@ -65,17 +66,28 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         graph,
         conversation,
         mesh,
-        batch_size=config.eval.batch_size,
+        slots=config.eval.slots,
         max_prompt_tokens=config.eval.max_prompt_tokens,
         max_answer_tokens=config.eval.max_answer_tokens,
+        grammar=config.eval.grammar,
+        max_positions=hf.max_positions(base_directory(config)),
     )
+    # What is too long or too large is said now, not after an hour of judging.
     for mode in MODES:
-        judge.prompts(benchmark, mode)  # what is too long is said now, not after an hour of judging
+        judge.prompts(benchmark, mode)
+    memory = judge.memory(weights, "two_pass")  # whose conversations are the longer ones
+    print(
+        f"judging takes {memory.total / 1e9:.2f} GB on each device: weights {memory.weights / 1e9:.2f}, "
+        f"slots {memory.cache / 1e9:.2f}, shared prompt {memory.prefix / 1e9:.2f}, "
+        f"temporaries {memory.temporaries / 1e9:.2f}"
+    )
     what = {
         "base": checkpoint_fingerprint(base_directory(config)),
         "pairs_sha256": file_sha256(config.eval.pairs),
         "images_sha256": seen,  # null where the judge saw none
         "prompt": config.prompt,
+        "format": FORMAT_VERSION,
+        "grammar": config.eval.grammar,
         "max_answer_tokens": config.eval.max_answer_tokens,
     }
     results: dict[str, Any] = {"settings": what, "judges": {}}
@@ -122,13 +134,26 @@ def _judged(
         known = {row["pair_id"] for row in log.rows}
         missing = [pair for pair in benchmark if pair.pair_id not in known]
         with progress(what, len(benchmark), done=len(known)) as advance:
-            for rows in judge.judge(weights, missing, mode):
+            for rows in _groups(judge.judge(weights, missing, mode)) if missing else ():
                 log.append(rows)
                 advance(len(log.rows), "")
         by_id = {row["pair_id"]: row for row in log.rows}
     finally:
         log.close()
     return [by_id[pair.pair_id] for pair in benchmark]
+
+
+def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows that come quickly a few at a time, slow ones each by itself: going to the disk costs more than a row."""
+    group: list[dict[str, Any]] = []
+    began = time.monotonic()
+    for row in rows:
+        group.append(row)
+        if len(group) == _GROUP or time.monotonic() - began > _GROUP_SECONDS:
+            yield group
+            group, began = [], time.monotonic()
+    if group:
+        yield group
 
 
 def _sign(path: Path, signature: dict[str, Any]) -> None:

@@ -1,27 +1,24 @@
-"""Pairs to verdict rows: prompts and images in, answers out, parsed; in batches of like length."""
+"""Pairs to verdict rows: prompts and images in, answers out, parsed; with how likely each severity was."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
+from scipy.special import expit
 
 from reeval import verdicts
 from reeval.data.conversation import Conversation
-from reeval.data.images import StudyImage
-from reeval.decode.greedy import Answers, GreedyDecoder
+from reeval.decode.engine import Engine, Request, Turn
+from reeval.decode.grammar import compile_grammar, free
+from reeval.decode.memory import Memory
 from reeval.pairs import Pair, error_to_json
 from reeval.verdicts import VerdictFormatError
 
-_SHORTEST_BUCKET = 64
-
 
 class Judge:
-    """Judges pairs with models of one structure.
-
-    Compiles once for each power of two of prompt length, and once more for batches with images.
-    """
+    """Judges pairs with models of one structure; the engine of a mode is made when it is first asked for."""
 
     def __init__(
         self,
@@ -29,16 +26,38 @@ class Judge:
         conversation: Conversation,
         mesh: Mesh,
         *,
-        batch_size: int,
+        slots: int,
         max_prompt_tokens: int,
         max_answer_tokens: int,
+        grammar: bool = True,
+        temperature: float = 0.0,
+        seed: int = 0,
+        max_positions: int | None = None,
     ):
-        self.conversation, self.batch_size, self.max_prompt_tokens = conversation, batch_size, max_prompt_tokens
-        # Room for both turns of two-pass.
-        cache_length = _bucket(max_prompt_tokens) + len(conversation.second) + 2 * max_answer_tokens
-        self.decoder = GreedyDecoder(
-            graph, mesh, end=conversation.end, max_new=max_answer_tokens, cache_length=cache_length
-        )
+        """
+        Args:
+            graph: of `nnx.split(model)`; the weights are arguments of the calls.
+            slots: pairs that are judged at a time.
+            max_answer_tokens: of each turn.
+            grammar: whether answers are held to the format; without it some cannot be parsed, and no probabilities are
+                known.
+            temperature: of sampling; 0 takes the likeliest token. What a pair is judged depends on `seed` and the
+                pair's id alone, and on no other pair.
+            max_positions: tokens of a conversation that the model was made for, if that is known.
+        Raises:
+            ValueError: if a conversation might be longer than `max_positions`.
+        """
+        self.graph, self.conversation, self.mesh = graph, conversation, mesh
+        self.slots, self.max_prompt_tokens, self.max_answer_tokens = slots, max_prompt_tokens, max_answer_tokens
+        self.grammar, self.temperature, self.seed = grammar, temperature, seed
+        self._engines: dict[str, Engine] = {}
+        longest = max_prompt_tokens + len(conversation.second) + 2 * max_answer_tokens
+        if max_positions is not None and longest > max_positions:
+            raise ValueError(
+                f"max_prompt_tokens={max_prompt_tokens} and two answers of max_answer_tokens={max_answer_tokens} make "
+                f"conversations of {longest} tokens, but the model has max_position_embeddings={max_positions}; lower "
+                "one of them"
+            )
 
     def prompts(self, pairs: Sequence[Pair], mode: str) -> list[list[int]]:
         """The prompt tokens of each pair.
@@ -54,66 +73,88 @@ class Judge:
         ]
         if long:
             raise ValueError(
-                f"{len(long)} pairs have prompts of more than config.eval.max_prompt_tokens={self.max_prompt_tokens} "
-                f"tokens: {', '.join(long[:5])}{', ...' if len(long) > 5 else ''}; raise it or leave them out"
+                f"{len(long)} pairs have prompts of more than max_prompt_tokens={self.max_prompt_tokens} tokens: "
+                f"{', '.join(long[:5])}{', ...' if len(long) > 5 else ''}; raise it or leave them out"
             )
         return prompts
 
-    def judge(self, weights: nnx.State, pairs: Sequence[Pair], mode: str) -> Iterator[list[dict[str, Any]]]:
-        """Verdict rows of the pairs, batch by batch, like lengths together."""
-        prompts = self.prompts(pairs, mode)
-        images = [self.conversation.image(pair) for pair in pairs]
-        # Those with an image apart: a batch without any needs no vision tower.
-        order = sorted(range(len(pairs)), key=lambda i: (images[i] is not None, len(prompts[i])))
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            seen = self._pixels([images[i] for i in chosen])
-            texts, finished = self._answers(weights, [prompts[i] for i in chosen], seen, mode)
-            yield [_row(pairs[i], mode, raw, ended) for i, raw, ended in zip(chosen, texts, finished, strict=True)]
+    def memory(self, weights: nnx.State, mode: str) -> Memory:
+        """What judging takes on each device, before anything runs. Raises ValueError if that is more than there is."""
+        engine = self.engine(weights, mode)
+        memory = engine.memory(weights)
+        memory.check(self.mesh, slots=engine.slots, length=engine.device.length)
+        return memory
 
-    def _answers(
-        self, weights: nnx.State, prompts: list[list[int]], images: np.ndarray | None, mode: str
-    ) -> tuple[list[list[str]], list[list[bool]]]:
-        """The text of each turn and whether it ended, for each prompt."""
-        tokens, counts = self._batch(prompts, _bucket(max(map(len, prompts))))
-        conversations, first = self.decoder.begin(weights, tokens, counts, images)
-        texts = [[text] for text in self._texts(first, len(prompts))]
-        finished = [[bool(ended)] for ended in first.finished[: len(prompts)]]
-        if mode == "one_pass":
-            return texts, finished
-        asked = [ended[0] and _first_pass_found(raw[0]) for raw, ended in zip(texts, finished, strict=True)]
-        if any(asked):
-            second = [self.conversation.second if ask else [] for ask in asked]
-            tokens, counts = self._batch(second, len(self.conversation.second))
-            _, answers = self.decoder.go_on(weights, conversations, tokens, counts)
-            for i, text in enumerate(self._texts(answers, len(prompts))):
-                if asked[i]:
-                    texts[i].append(text)
-                    finished[i].append(bool(answers.finished[i]))
-        return texts, finished
+    def judge(self, weights: nnx.State, pairs: Iterable[Pair], mode: str) -> Iterator[dict[str, Any]]:
+        """One verdict row a pair, as soon as it is done, in any order; pairs are taken when they are needed.
 
-    def _batch(self, rows: list[list[int]], length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows padded on the right to [batch_size, length], and their lengths."""
-        tokens = np.full((self.batch_size, length), self.conversation.end, np.int32)
-        counts = np.zeros(self.batch_size, np.int32)
-        for i, row in enumerate(rows):
-            tokens[i, : len(row)] = row
-            counts[i] = len(row)
-        return tokens, counts
+        A row's `probabilities` are those of `significant` against `insignificant`, one an error; `probability` is the
+        pair's: the greatest of them, 0 where there is no error. Both are None where nothing could be parsed, and in
+        free decoding.
 
-    def _pixels(self, images: list[StudyImage | None]) -> np.ndarray | None:
-        """[batch_size, 1, channels, side, side], zeros where a row has no image; None if none has."""
-        shapes = {image.processor.shape for image in images if image is not None}
-        if not shapes:
-            return None
-        pixels = np.zeros((self.batch_size, 1, *shapes.pop()), np.float32)
-        for row, image in zip(pixels, images, strict=False):
-            if image is not None:
-                row[0] = image.pixels()
-        return pixels
+        Raises:
+            ValueError: if a pair's prompt is longer than `max_prompt_tokens`; `prompts` says so beforehand.
+        """
 
-    def _texts(self, answers: Answers, n: int) -> list[str]:
-        return [self.conversation.text(answers.tokens[i, : answers.counts[i]].tolist()) for i in range(n)]
+        def lines(request: Request, first: Turn) -> int:
+            return _errors_named(self.conversation.text(first.tokens)) if mode == "two_pass" else 0
+
+        requests = (self._request(pair, mode) for pair in pairs)
+        for request, turns in self.engine(weights, mode).run(weights, requests, lines):
+            yield self._row(request.key, mode, turns)
+
+    def engine(self, weights: nnx.State, mode: str) -> Engine:
+        """The engine of a mode; the weights may be abstract."""
+        if mode not in self._engines:
+            c = self.conversation
+            vocab_size = nnx.merge(self.graph, weights).config.vocab_size
+            if self.grammar:
+                grammar = compile_grammar(
+                    c.tokenizer, vocab_size, c.end, mode, max_answer_tokens=self.max_answer_tokens
+                )
+            else:
+                grammar = free(vocab_size, c.end)
+            self._engines[mode] = Engine(
+                self.graph,
+                self.mesh,
+                grammar,
+                prefix=c.prefix(mode),
+                second=c.second if mode == "two_pass" else [],
+                end=c.end,
+                slots=self.slots,
+                max_prompt_tokens=self.max_prompt_tokens,
+                max_answer_tokens=self.max_answer_tokens,
+                temperature=self.temperature,
+                pixels=None if c.processor is None else c.processor.shape,
+            )
+        return self._engines[mode]
+
+    def _request(self, pair: Pair, mode: str) -> Request:
+        (tokens,) = self.prompts([pair], mode)
+        digest = hashlib.sha256(f"{self.seed} {mode} {pair.pair_id}".encode()).digest()
+        return Request(pair, tokens, self.conversation.image(pair), seed=int.from_bytes(digest[:4]) >> 1)
+
+    def _row(self, pair: Pair, mode: str, turns: Sequence[Turn]) -> dict[str, Any]:
+        raw = [self.conversation.text(turn.tokens) for turn in turns]
+        status, verdict = read_answers(mode, raw, [turn.finished for turn in turns])
+        probabilities = None
+        if verdict is not None and self.grammar:
+            # Of the turn that gives severities; a first pass that names no error has none either.
+            probabilities = [float(expit(odds)) for odds in turns[-1].log_odds]
+            assert len(probabilities) == len(verdict.errors), "one severity an error"
+        return {
+            "pair_id": pair.pair_id,
+            "reference_id": pair.reference_id,
+            "mode": mode,
+            "raw": raw,
+            "parse_status": status,
+            "errors": None if verdict is None else [error_to_json(error) for error in verdict.errors],
+            "significant": None if verdict is None else verdict.significant,
+            "probability": None if probabilities is None else max(probabilities, default=0.0),
+            "probabilities": probabilities,
+            "gold": None if pair.errors is None and pair.label is None else pair.significant,
+            "identical": pair.identical,
+        }
 
 
 def read_answers(mode: str, raw: Sequence[str], finished: Sequence[bool]) -> tuple[str, verdicts.Verdict | None]:
@@ -135,28 +176,9 @@ def read_answers(mode: str, raw: Sequence[str], finished: Sequence[bool]) -> tup
     return "ok", verdict
 
 
-def _row(pair: Pair, mode: str, raw: list[str], finished: list[bool]) -> dict[str, Any]:
-    status, verdict = read_answers(mode, raw, finished)
-    return {
-        "pair_id": pair.pair_id,
-        "reference_id": pair.reference_id,
-        "mode": mode,
-        "raw": raw,
-        "parse_status": status,
-        "errors": None if verdict is None else [error_to_json(error) for error in verdict.errors],
-        "significant": None if verdict is None else verdict.significant,
-        "gold": pair.significant,
-        "identical": pair.identical,
-    }
-
-
-def _first_pass_found(text: str) -> bool:
-    """Whether a first pass names errors, so that there is a second to ask for."""
+def _errors_named(text: str) -> int:
+    """How many errors a first pass names, so that there is a second to ask for."""
     try:
-        return bool(verdicts.parse_spans(text))
+        return len(verdicts.parse_spans(text))
     except VerdictFormatError:
-        return False
-
-
-def _bucket(length: int) -> int:
-    return max(_SHORTEST_BUCKET, 1 << (length - 1).bit_length())
+        return 0

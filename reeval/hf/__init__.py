@@ -3,7 +3,7 @@
 from reeval.hf.adapter import load_adapter, save_adapter
 from reeval.hf.card import model_card
 from reeval.hf.load import load_model
-from reeval.hf.names import load_config, module_name
+from reeval.hf.names import load_config, max_positions, module_name
 from reeval.hf.processor import load_processor
 from reeval.hf.save import save_merged, save_model
 from reeval.hf.tokenizer import load_tokenizer
@@ -14,6 +14,7 @@ __all__ = [
     "load_model",
     "load_processor",
     "load_tokenizer",
+    "max_positions",
     "model_card",
     "module_name",
     "save_adapter",

@@ -70,6 +70,14 @@ def open_config(path: str | Path) -> tuple[ModuleType, Any]:
         raise ValueError(f"{file}: a field is of the wrong kind or beyond all bounds ({error})") from None
 
 
+def max_positions(path: str | Path) -> int | None:
+    """How many positions the model of a directory was made for, None where its config does not say."""
+    raw = read_json(Path(path) / CONFIG)
+    text = raw.get("text_config")
+    found = (text if isinstance(text, dict) else raw).get("max_position_embeddings")
+    return found if type(found) is int else None
+
+
 def family_of(model: Any) -> ModuleType:
     """The family of a model of ours."""
     return next(FAMILIES[name] for name, (_, port) in PORTS.items() if type(model) is port)

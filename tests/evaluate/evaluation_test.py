@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ def config(directory: Path, judge: Path) -> ConfigDict:
     made.data.update({"train": str(directory / "train.jsonl"), "sequence_length": 256})
     # Hardly trained: what the judge says is still what it has learned by heart.
     made.train.update({"steps": 3, "batch_size": 4, "warmup_steps": 1, "learning_rate": 1e-6})
-    made.eval.update({"pairs": str(directory / "heldout.jsonl"), "batch_size": 8, "max_prompt_tokens": 64})
-    made.eval.max_answer_tokens = taught_judge.MAX_ANSWER_TOKENS
+    made.eval.update({"pairs": str(directory / "heldout.jsonl"), "slots": 8, "max_prompt_tokens": 64})
+    # Decoded freely, so that there is every kind of answer.
+    made.eval.update({"max_answer_tokens": taught_judge.MAX_ANSWER_TOKENS, "grammar": False})
     return made
 
 
@@ -134,6 +135,28 @@ def test_tensorboard_has_both_modes_of_both_judges(evaluated: Evaluated) -> None
                 assert events.Scalars(f"eval/{mode}/{figure}")
 
 
+def test_held_to_the_format_all_parse_and_there_is_a_curve(
+    trained: Path, judge_directory: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = config(trained, judge_directory)
+    made.eval.update({"grammar": True, "base": False})
+    results = evaluation.evaluate(made, workdir, mesh=MESH())
+    printed = capsys.readouterr().out
+    assert printed.startswith("judging takes 0.0") and "Area under the D-R curve" in printed
+    events = EventAccumulator(str(workdir / "tensorboard" / "eval_tuned"), size_guidance={"scalars": 0}).Reload()
+    for mode in prompts.MODES:
+        summary = results["judges"]["tuned"]["modes"][mode]
+        assert summary["parse_failure_rate"]["right"] == 0
+        judged = rows(workdir, f"step-000003/{mode}/verdicts.jsonl")
+        assert all(row["parse_status"] == "ok" and 0 <= row["probability"] <= 1 for row in judged)
+        # What it was taught: sig and both above the others; of the rest nobody knows.
+        assert 0 < summary["area"] < 1 and summary["curve"]["threshold"][0] is None
+        assert [event.value for event in events.Scalars(f"eval/{mode}/area")] == pytest.approx([summary["area"]])
+    (image,) = events.Images("eval/dr_curve")
+    assert image.step == 3
+    assert (workdir / "eval" / "step-000003" / "dr_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_what_quotes_reports_is_for_its_owner_alone(evaluated: Evaluated) -> None:
     workdir, results = evaluated
     for path in (workdir / "eval").rglob("*.json*"):
@@ -146,7 +169,7 @@ def test_evaluating_again_judges_nothing_and_gives_the_same(
 ) -> None:
     workdir, results = evaluated
     before = {log: (workdir / "eval" / log).read_bytes() for log in LOGS}
-    monkeypatch.setattr(Judge, "_answers", None)
+    monkeypatch.setattr(Judge, "judge", None)
     assert evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH()) == results
     assert {log: (workdir / "eval" / log).read_bytes() for log in LOGS} == before
 
@@ -211,6 +234,10 @@ def test_verdicts_of_other_settings_are_refused(
     with pytest.raises(ValueError, match=r"one_pass/verdicts\.jsonl: holds verdicts .* \(max_answer_tokens\); move"):
         evaluation.evaluate(made, workdir, mesh=MESH())
     made = config(trained, judge_directory)
+    made.eval.grammar = True
+    with pytest.raises(ValueError, match=r"\(grammar\)"):
+        evaluation.evaluate(made, workdir, mesh=MESH())
+    made = config(trained, judge_directory)
     made.eval.pairs = str(tmp_path / "others.jsonl")
     pairs.write(made.eval.pairs, BENCHMARK[:8])
     with pytest.raises(ValueError, match=r"\(pairs_sha256\)"):
@@ -221,7 +248,7 @@ def test_verdicts_of_other_settings_are_refused(
         evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
     # Where the pairs are judged, and how many at once, is no such setting.
     made = config(trained, judge_directory)
-    made.eval.update({"batch_size": 4, "max_prompt_tokens": 60})
+    made.eval.update({"slots": 4, "max_prompt_tokens": 60})
     shutil.copy(evaluated[0] / settings, workdir / settings)
     assert evaluation.evaluate(made, workdir, mesh=MESH()) == evaluated[1]
 
@@ -229,11 +256,12 @@ def test_verdicts_of_other_settings_are_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 0}, "batch_size=0 must be at least 1"),
-        ({"batch_size": 9}, "batch_size=9 must be a multiple of 8"),
+        ({"slots": 0}, "slots=0 must be at least 1"),
+        ({"grammar": 1}, "grammar=1 must be True or False"),
         ({"max_answer_tokens": 0}, "max_answer_tokens=0 must be at least 1"),
         ({"max_prompt_tokens": -1}, "max_prompt_tokens=-1 must be at least 1"),
-        ({"max_prompt_tokens": 50}, "have prompts of more than config.eval.max_prompt_tokens=50"),
+        ({"max_prompt_tokens": 50}, "have prompts of more than max_prompt_tokens=50"),
+        ({"max_prompt_tokens": 2000}, "conversations of 21.. tokens, but the model has max_position_embeddings=2048"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named_before_anything_is_judged(
@@ -250,3 +278,24 @@ def test_an_evaluation_before_any_checkpoint(trained: Path, judge_directory: Pat
     shutil.rmtree(workdir / "checkpoints")
     with pytest.raises(ValueError, match="there is no checkpoint yet"):
         evaluation.evaluate(config(trained, judge_directory), workdir, mesh=MESH())
+
+
+def test_quick_rows_go_to_the_disk_in_groups_and_slow_ones_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(evaluation.time, "monotonic", lambda: now)
+
+    def come(seconds: list[float]) -> Iterator[dict[str, Any]]:
+        nonlocal now
+        for number, pause in enumerate(seconds):
+            now += pause
+            yield {"pair_id": number}
+
+    def sizes(seconds: list[float]) -> list[int]:
+        groups = list(evaluation._groups(come(seconds)))
+        assert [row["pair_id"] for group in groups for row in group] == list(range(len(seconds)))
+        return [len(group) for group in groups]
+
+    assert sizes([0.001] * 40) == [16, 16, 8]
+    assert sizes([5.0] * 3) == [1, 1, 1]
+    assert sizes([0.4] * 7) == [3, 3, 1]
+    assert sizes([]) == []

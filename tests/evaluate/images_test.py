@@ -41,15 +41,15 @@ def conversation(directory: Path) -> Conversation:
     return Conversation(tokenizer, "compact-1", hf.load_processor(directory, tokenizer))
 
 
-def judge(directory: Path, *, batch_size: int = 4, mesh: Any = None, **changes: int) -> tuple[Judge, nnx.State]:
+def judge(directory: Path, *, mesh: Any = None, **changes: Any) -> tuple[Judge, nnx.State]:
     on = mesh or MESH()
     graph, weights = nnx.split(hf.load_model(directory, mesh=on))
-    options = {"max_prompt_tokens": LENGTH, "max_answer_tokens": MAX_ANSWER} | changes
-    return Judge(graph, conversation(directory), on, batch_size=batch_size, **options), weights
+    options = {"slots": 4, "max_prompt_tokens": LENGTH, "max_answer_tokens": MAX_ANSWER} | changes
+    return Judge(graph, conversation(directory), on, **options), weights
 
 
 def rows(made: tuple[Judge, nnx.State], given: list[Pair], mode: str) -> dict[str, dict[str, Any]]:
-    return {row["pair_id"]: row for batch in made[0].judge(made[1], given, mode) for row in batch}
+    return {row["pair_id"]: row for row in made[0].judge(made[1], given, mode)}
 
 
 SIDE = Error("inaccuracy", "laterality", "left", "right", "significant")
@@ -63,7 +63,7 @@ def told_by_the_image(directory: Path) -> list[Pair]:
         image = seeing_judge.write_image(directory / f"{i}.png", seed=i)
         error = SIDE if i % 2 else SIZE
         made.append(Pair(f"p{i}", f"r{i}", "left one", "right one", (error,), image=str(image)))
-    # And one without, which shares batches with them.
+    # And one without, which shares slots with them.
     made.append(Pair("blind", "r", "left one", "right one", ()))
     return made
 
@@ -110,7 +110,7 @@ def test_greedy_answers_are_those_of_transformers_on_its_own_processors_input(
 
     directory, given = taught
     theirs = Gemma3ForConditionalGeneration.from_pretrained(directory).eval()
-    made = judge(directory)
+    made = judge(directory, grammar=False)
     ours = made[0].conversation
     processor = Gemma3Processor(
         Gemma3ImageProcessorPil.from_pretrained(directory), ours.tokenizer, image_seq_length=seeing_judge.TOKENS
@@ -128,9 +128,10 @@ def test_greedy_answers_are_those_of_transformers_on_its_own_processors_input(
         answer = out[0, inputs["input_ids"].shape[1] :].tolist()
         assert found[pair.pair_id]["raw"] == [ours.text(answer)], pair.pair_id
     assert len({row["raw"][0] for row in found.values()}) == 3, "the images are not seen"
-    # The rows say what they always said.
+    # The rows say what they always said, and how likely it was.
     assert set(found["p0"]) == {
-        "pair_id", "reference_id", "mode", "raw", "parse_status", "errors", "significant", "gold", "identical",
+        "pair_id", "reference_id", "mode", "raw", "parse_status", "errors", "significant", "probability",
+        "probabilities", "gold", "identical",
     }  # fmt: skip
 
 
@@ -148,14 +149,18 @@ def test_a_trained_judge_tells_pairs_apart_by_the_image_alone(taught: tuple[Path
         assert found[pair.pair_id]["significant"] != pair.significant, pair.pair_id
 
 
-@pytest.mark.parametrize(("batch_size", "mesh"), [(1, (1, 1, 1)), (5, (1, 1, 1)), (4, (2, 1, 2))])
-def test_neither_batch_size_nor_order_nor_mesh_changes_a_verdict(
-    taught: tuple[Path, list[Pair]], batch_size: int, mesh: tuple[int, int, int]
+@pytest.mark.parametrize(("slots", "mesh"), [(1, (1, 1, 1)), (9, (1, 1, 1)), (4, (2, 1, 2))])
+def test_neither_slots_nor_order_nor_mesh_changes_a_verdict(
+    taught: tuple[Path, list[Pair]], slots: int, mesh: tuple[int, int, int]
 ) -> None:
     on = sharding.make_mesh(mesh, jax.devices()[: np.prod(mesh)])
     shuffled = [taught[1][i] for i in (3, 6, 0, 5, 1, 4, 2)]
-    found = rows(judge(taught[0], batch_size=batch_size, mesh=on), shuffled, "two_pass")
-    assert found == rows(judge(taught[0]), taught[1], "two_pass")
+    found = rows(judge(taught[0], slots=slots, mesh=on), shuffled, "two_pass")
+    expected = rows(judge(taught[0]), taught[1], "two_pass")
+    for name, row in expected.items():
+        probable = {field: pytest.approx(row[field], abs=1e-4) for field in ("probability", "probabilities")}
+        assert found[name] == row | probable
+    assert found.keys() == expected.keys()
 
 
 def config(taught: tuple[Path, list[Pair]], directory: Path, *, images: bool) -> ConfigDict:
@@ -166,7 +171,7 @@ def config(taught: tuple[Path, list[Pair]], directory: Path, *, images: bool) ->
     made.data.update({"images": images, "sequence_length": LENGTH})
     # Hardly trained: what the judge says is still what it has learned by heart.
     made.train.update({"steps": 2, "batch_size": 2, "warmup_steps": 1, "learning_rate": 1e-6})
-    made.eval.update({"batch_size": 4, "max_prompt_tokens": LENGTH, "max_answer_tokens": MAX_ANSWER, "base": False})
+    made.eval.update({"slots": 4, "max_prompt_tokens": LENGTH, "max_answer_tokens": MAX_ANSWER, "base": False})
     return made
 
 
