@@ -41,7 +41,6 @@ class Candidate:
     errors: tuple[Error, ...]
     rules: tuple[str, ...]
     pieces: tuple[Piece, ...]
-    variations: int
 
 
 def fits(taken: Sequence[Edit | Variation], new: Edit | Variation) -> bool:
@@ -91,7 +90,6 @@ def assemble(
         errors=tuple(item[2] for item in found),
         rules=tuple(item[1] for item in found),
         pieces=tuple(pieces),
-        variations=len(variations) + len(orders),
     )
 
 

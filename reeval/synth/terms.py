@@ -132,3 +132,10 @@ def find(lower: str, start: int, end: int) -> Iterator[tuple[int, int, tuple[Wor
                     step = len(phrase)
                     break
         at += step
+
+
+@functools.cache
+def concepts(words: str) -> frozenset[str]:
+    """The concepts that a few words name, as the tables of the injectors hold them; in any case of letters."""
+    found = find(words.lower(), 0, len(words))
+    return frozenset(findings()[meanings[0].value].concept for _, _, meanings in found if meanings[0].slot == "finding")

@@ -63,7 +63,7 @@ def test_sentences_move_whole_with_what_changed_in_them():
 
 def test_an_order_that_a_lost_sentence_stands_in_the_way_of_is_left_out():
     made = assemble(DOCUMENT, [LOST], [], [((2, 3), (3, 2))])
-    assert "No edema.\n\nIMPRESSION" in made.text and made.variations == 0
+    assert "No edema.\n\nIMPRESSION" in made.text and made == assemble(DOCUMENT, [LOST])
 
 
 def test_what_touches_the_same_words_does_not_fit():

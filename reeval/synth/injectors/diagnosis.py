@@ -216,7 +216,7 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
                     for m in analysis.by_sentence[o.sentence]
                     if m.polarity != ABSENT
                 }
-                options = [new for new in options if not _concepts(new) & (beside - {member.finding.concept})]
+                options = [new for new in options if not terms.concepts(new) & (beside - {member.finding.concept})]
             if kind == "other" and any(_WORRIED.search(document.lower, o.start, o.end) for o, _ in places):
                 options = [new for new in options if _grave(new)]
             if not options:
@@ -229,7 +229,7 @@ def _other(analysis: Analysis, link: Link, found: list[Link], rng: random.Random
                 f"diagnosis.inaccuracy.{rule}",
                 changes,
                 (low, max(high, changes[0].end)),
-                _topics([link]) | _concepts(new),
+                _topics([link]) | terms.concepts(new),
             )
 
 
@@ -258,12 +258,6 @@ def _words(analysis: Analysis, member: Mention, low: int) -> tuple[int, int]:
     return start - len(first[0]) if first else start, member.end
 
 
-def _concepts(words: str) -> frozenset[str]:
-    """The concepts of terms.toml that a few words name."""
-    found = terms.find(words.lower(), 0, len(words))
-    return frozenset(terms.findings()[w[0].value].concept for _, _, w in found if w[0].slot == "finding")
-
-
 def _fits(analysis: Analysis, new: str, kind: str, ranges: list[tuple[int, int]], subjects: set[str]) -> bool:
     """Whether a reading is new to the report, other than the old words, and contradicts nothing in it."""
     lower = analysis.document.lower
@@ -280,9 +274,10 @@ def _fits(analysis: Analysis, new: str, kind: str, ranges: list[tuple[int, int]]
             for match in re.finditer(entry["words"], lower):
                 if not any(c.start <= match.start() < c.end for c in changes):
                     return False
-    findings = [f for f in terms.findings().values() if f.concept in _concepts(new)]
+    concepts = terms.concepts(new)
+    findings = [f for f in terms.findings().values() if f.concept in concepts]
     denied = {m.finding.concept for m in analysis.mentions if m.polarity == ABSENT}
-    if kind == "other" and (_concepts(new) & denied or ("nodule" in subjects and new == "atelectasis")):
+    if kind == "other" and (concepts & denied or ("nodule" in subjects and new == "atelectasis")):
         return False
     chronic = any(word in new for word in ("malignan", "metasta", "carcinoma", "scar", "granulom", "COPD"))
     return not any(n.rules_out(f) for n in analysis.normals for f in findings if not (n.acute and chronic))
@@ -317,7 +312,7 @@ def _added(analysis: Analysis, instance: Instance, rng: random.Random) -> Iterat
                 continue
             new = str(rng.choice(options))
             stem = "cause_" if entry.get("cause") else ""
-            topics = frozenset({instance.concept}) | _concepts(new)
+            topics = frozenset({instance.concept}) | terms.concepts(new)
             if ends(document, mention):
                 words = str(rng.choice(data["phrases"][f"{stem}after"])).format(x=new)
                 change = Change(mention.high, mention.high, document.cased(words))
