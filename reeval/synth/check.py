@@ -64,7 +64,7 @@ def ill_formed(text: str) -> dict[str, int]:
 def faults(pair: Pair, before: Analysis) -> list[str]:
     """Why a synthesised pair should not be used; empty if it may. `before` is the reference's analysis.
 
-    Each fault is a name without report text: "contradiction", "form: spaces", "span", "duplicate error", "pieces".
+    Each fault is a name without report text: "contradiction", "form: spaces", "span", "duplicate error".
     """
     found = []
     assert pair.errors is not None

@@ -123,13 +123,7 @@ def dropped_sentence(document: Document, index: int) -> tuple[Change, ...] | Non
             if index == 0 or sentences[index - 1].section != sentence.section:
                 return None
             start, end = sentences[index - 1].end, sentence.end
-        changes = [Change(start, end, "")]
-        number = _number(document, index)
-        for later in range(index + 1, len(sentences)):
-            found = _number(document, later)
-            if found and number and sentences[later].section == sentence.section and sentences[later].item:
-                changes.append(Change(found[0], found[1], str(int(document.text[found[0] : found[1]]) - 1)))
-        return tuple(changes)
+        return (Change(start, end, ""), *_renumbered(document, index, -1))
     if following and following.section == sentence.section and not following.item:
         return (Change(sentence.start, following.start, ""),)
     if index and sentences[index - 1].section == sentence.section:
@@ -157,21 +151,16 @@ def added_sentence(document: Document, after: int, new: str) -> tuple[Change, ..
         return (Change(sentence.end, sentence.end, f"{stop} {new}"),)
     mark = text[_mark(document, after) : sentence.start]
     number = _number(document, after)
-    changes = []
     if number:
-        mark = mark.replace(text[number[0] : number[1]], str(int(text[number[0] : number[1]]) + 1), 1)
-        for later in range(after + 1, len(document.sentences)):
-            found = _number(document, later)
-            if found and document.sentences[later].section == sentence.section:
-                changes.append(Change(found[0], found[1], str(int(text[found[0] : found[1]]) + 1)))
+        old = text[slice(*number)]
+        mark = mark.replace(old, str(int(old) + 1), 1)
     if ":" in mark or (not number and not re.match(r"\s*[-*•]", mark)):
         return (Change(sentence.end, sentence.end, f"{stop} {new}"),)  # an organ's line
     # As the items of this list are parted: each on a line of its own, or one behind the other.
     before = text[: _mark(document, after)].rstrip(" \t")
     lines = before.endswith("\n") or (not before and text[sentence.end :].lstrip(" \t").startswith("\n"))
-    if lines:
-        return (Change(sentence.end, sentence.end, f"{stop}\n{mark}{new}"), *changes)
-    return (Change(sentence.end, sentence.end, f"{stop} {mark}{new}"), *changes)
+    gap = "\n" if lines else " "
+    return (Change(sentence.end, sentence.end, f"{stop}{gap}{mark}{new}"), *_renumbered(document, after, 1))
 
 
 def line_end(document: Document, index: int) -> int:
@@ -191,6 +180,16 @@ def _mark(document: Document, index: int) -> int:
     before = document.text[max(0, start - 80) : start]
     match = re.search(r"(?:[-*•]|\(?\d{1,2}[.)])?[ \t]*(?:[A-Z][A-Za-z /&,]{0,60}:)?\s*$", before)
     return start - (len(match[0].lstrip()) if match else 0)
+
+
+def _renumbered(document: Document, index: int, by: int) -> list[Change]:
+    """The later numbers of the list of item `index`; none where that has no number itself."""
+    if _number(document, index) is None:
+        return []
+    section = document.sentences[index].section
+    later = [i for i in range(index + 1, len(document.sentences)) if document.sentences[i].section == section]
+    found = [number for number in (_number(document, i) for i in later) if number]
+    return [Change(low, high, str(int(document.text[low:high]) + by)) for low, high in found]
 
 
 def _number(document: Document, index: int) -> tuple[int, int] | None:

@@ -154,18 +154,16 @@ def _of_sentence(document: Document, index: int) -> Iterator[Mention]:
     for at, (a, b, meanings) in heads:
         slots, low, coordinated = _before(lower, start, hits, at)
         after, high = _after(lower, end, hits, at)
-        finding = terms.findings()[meanings[0].value]
-        refined = _refined(finding, lower[start:a])
-        if refined.name == "old_fracture" != finding.name:
+        named = terms.findings()[meanings[0].value]
+        finding = _refined(named, lower[start:a])
+        if finding.name == "old_fracture" != named.name:
             slots = [slot for slot in slots if slot.name != "age"]  # part of the name now
-        finding = refined
-        coordinated = coordinated or site_first
         polarity, reading = _polarity(lower, start, end, low, a, b, slots)
         if sentence.section == "other":
             polarity = UNCLEAR
         yield Mention(
             finding, a, b, low, high, index, polarity, meanings[0].plural,
-            reading or (finding.reading and polarity != ABSENT), coordinated, clean,
+            reading or (finding.reading and polarity != ABSENT), coordinated or site_first, clean,
             tuple(sorted({*slots, *after}, key=lambda s: (s.start, s.name))),
         )  # fmt: skip
 
@@ -186,19 +184,9 @@ def _of_sentence(document: Document, index: int) -> Iterator[Mention]:
             # The verb's own last word ("enlarged", "large") is the finding and no slot of it.
             slots = [s for s in (*before, *inner, *after) if s.end != match.end()]
             yield Mention(
-                finding,
-                match.start(),
-                match.end(),
-                low,
-                high,
-                index,
-                polarity,
-                re.search(r"\b(?:are|appear|remain)\b", match[0]) is not None,
-                False,
-                coordinated,
-                clean,
-                tuple(slots),
-            )
+                finding, match.start(), match.end(), low, high, index, polarity,
+                re.search(r"\b(?:are|appear|remain)\b", match[0]) is not None, False, coordinated, clean, tuple(slots),
+            )  # fmt: skip
 
 
 def _refined(finding: Finding, before: str) -> Finding:
@@ -221,10 +209,8 @@ def _before(
     """Slots left of a name, where they begin, and whether another phrase hangs on them."""
     low = hits[at][0]
     slots: list[Slot] = []
-    for a, b, meanings in reversed(hits[:at] if at >= 0 else hits[:-1]):
-        gap = lower[b:low]
-        size = re.fullmatch(r"\s*,?\s*", gap) is not None
-        if meanings[0].slot == "finding" or not size:
+    for a, b, meanings in reversed(hits[:at]):
+        if meanings[0].slot == "finding" or lower[b:low].strip() not in ("", ","):
             break
         slots += _slots(a, b, meanings)
         low = a

@@ -20,9 +20,8 @@ _LOOSE = re.compile(r"\b(?:areas?|findings?|signs?|typical|foc(?:i|us)|evidence)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Denial:
-    """A clause that denies `items` (as written, in running form), each with its only mention. `shared`: a word of
-    the first could speak of all ("large"), and `placed`: words behind one
-    could, so that the items of a list stay in their order."""
+    """A clause that denies `items` (as written, in running form), each with its only mention. `shared`: a word of the
+    first could speak of all ("large"), and `placed`: words behind one could, so that they stay in their order."""
 
     clause: Clause
     items: tuple[str, ...]

@@ -133,13 +133,13 @@ def _said(statement: Statement, subjects: range | list[int], rng: random.Random)
     predicate = data["predicates"][statement.predicate]
     adverb = f"{statement.adverb} " if statement.adverb else ""
     tail = f" {statement.tail}" if statement.tail else ""
-    if keys == ["heart_size"] and statement.predicate == "normal" and not (adverb or tail) and rng.random() < 0.3:
+    if keys == ["heart_size"] and statement.predicate == "normal" and not (adverb or tail):
         entry = data["subjects"]["heart_size"]
-        return rng.choice([*entry["verbal"], *(f"the {form}" for form in entry["verbal"]), *entry["denied"]])
-    if keys == ["heart_size"] and statement.predicate == "normal" and not (adverb or tail) and rng.random() < 0.3:
-        return rng.choice(
-            ["the heart is normal in size", "heart is normal in size", "cardiac silhouette is normal in size"]
-        )
+        if rng.random() < 0.3:
+            return rng.choice([*entry["verbal"], *(f"the {form}" for form in entry["verbal"]), *entry["denied"]])
+        if rng.random() < 0.3:
+            heart = rng.choice(["the heart", "heart", "cardiac silhouette"])
+            return f"{heart} is normal in size"
     if keys == ["trachea"] and statement.predicate == "midline" and not (adverb or tail) and rng.random() < 0.5:
         return rng.choice(data["subjects"]["trachea"]["denied"])
     names = series([name for name, _ in drawn], "and", rng.random() < 0.7)
