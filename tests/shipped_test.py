@@ -39,16 +39,16 @@ def test_they_are_as_many_as_promised_and_touch_nothing_but_what_they_say(shippe
     assert len(shipped["train"]) >= 4000 and len(shipped["heldout"]) >= 600
     for found in shipped.values():
         assert [problem for pair in found for problem in problems(pair)] == []
-        assert abs(sum(pair.significant for pair in found) - len(found) / 2) <= 0.02 * len(found)
+        assert abs(sum(pair.significant for pair in found) - len(found) / 2) <= 0.01 * len(found)
 
 
 def test_every_cell_is_there_and_a_frequent_one_gives_no_severity_away(shipped):
     counts = Counter((e.aspect, e.type, e.severity) for pair in shipped["train"] for e in pair.errors)
     for aspect, kind in taxonomy.CELLS:
         grave, harmless = (counts[aspect, kind, severity] for severity in taxonomy.SEVERITIES)
-        assert grave + harmless >= 3, (aspect, kind)
+        assert grave + harmless >= 5, (aspect, kind)
         if grave + harmless >= 100:
-            assert 0.2 < grave / (grave + harmless) < 0.8, (aspect, kind)
+            assert 0.3 < grave / (grave + harmless) < 0.7, (aspect, kind)
 
 
 def test_held_out_reports_are_new(shipped):
@@ -59,7 +59,4 @@ def test_held_out_reports_are_new(shipped):
 
 def test_no_trivial_classifier_knows_the_labels(shipped):
     for found in shipped.values():
-        figures = balanced_accuracies(found)
-        assert figures["words of the candidate"] < 70 and figures["edit distance"] < 70
-        # The strongest of the three: some grave findings have words of their own.
-        assert figures["words of the difference"] < 85
+        assert all(figure < 70 for figure in balanced_accuracies(found).values())

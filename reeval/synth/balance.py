@@ -45,7 +45,7 @@ class Balance:
         """How much a cell has had of this severity already, against the other one and against all cells."""
         other = SEVERITIES[1 - SEVERITIES.index(severity)]
         n, m = self.cells[aspect, kind, severity], self.cells[aspect, kind, other]
-        return 2.5 * (n - m) / math.sqrt(n + m + 9.0) + 0.7 * math.sqrt(n)
+        return 5.0 * (n - m) / math.sqrt(n + m + 9.0) + 0.6 * math.sqrt(n)
 
     def expected(self, pair: Pair) -> float:
         """How much a pair's label is to be expected, in logits: large where words give it away."""
