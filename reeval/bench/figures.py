@@ -46,6 +46,7 @@ def our_stages(
     read = costs.decode_bytes(int(stages["steps"]), prefix, prompts, answers)
     return {
         "seconds": stages["seconds"],
+        "unstacking_seconds": stages["unstacked_seconds"],
         "prefill": {
             "seconds": prefill,
             "tokens": new,
@@ -63,7 +64,7 @@ def our_stages(
             "share_of_bandwidth": read / decode / limits.bandwidth,
             "share_of_matmul": costs.decode_operations(prompts, answers) / decode / limits.matmul,
         },
-        "host_seconds": stages["seconds"] - prefill - decode - stages["go_on_seconds"],
+        "host_seconds": stages["seconds"] - prefill - decode - stages["go_on_seconds"] - stages["unstacked_seconds"],
     }
 
 

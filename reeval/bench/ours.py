@@ -12,7 +12,7 @@ from reeval.bench.task import Run, Task, Work
 from reeval.bench.worker import peak_resident
 from reeval.decode.engine import Engine, Request
 
-STAGES = ("prefix", "prefill", "go_on", "decode")
+STAGES = ("unstacked", "prefix", "prefill", "go_on", "decode")
 
 
 class Ours:

@@ -34,7 +34,8 @@ def show(results: Figures, console: Console | None = None) -> None:
     reeval = results["reeval"]
     stages = reeval["stages"]
     console.print(
-        f"Stages of ours from a run that waits after each ({stages['seconds']:.2f} s): prefill "
+        f"Stages of ours from a run that waits after each ({stages['seconds']:.2f} s): layers apart "
+        f"{stages['unstacking_seconds']:.2f}, prefill "
         f"{stages['prefill']['seconds']:.2f}, second turns {stages['second_turns']['seconds']:.2f}, decode "
         f"{stages['decode']['seconds']:.2f} in {stages['decode']['steps']} steps, host {stages['host_seconds']:.2f}",
         soft_wrap=True,

@@ -17,7 +17,7 @@ CONFIG = Qwen3Config(
 COSTS, LIMITS = Costs(CONFIG, 4), Limits(bandwidth=1e6, matmul=1e8)
 PROMPTS, ANSWERS = [13, 17], [[[1, 1]], [[1], [1]]]
 STAGES = {
-    "seconds": 4.0, "prefix_seconds": 0.5, "prefill_seconds": 0.5, "go_on_seconds": 0.25, "decode_seconds": 2.0,
+    "seconds": 4.0, "unstacked_seconds": 0.125, "prefix_seconds": 0.5, "prefill_seconds": 0.5, "go_on_seconds": 0.25, "decode_seconds": 2.0,
     "prefix": 10, "prompts": 10, "second": 6, "padding": 4, "steps": 5, "used": 7, "waits": 2,
 }  # fmt: skip
 
@@ -37,7 +37,7 @@ def test_stages_are_shares_of_the_limits():
     assert stages["prefill"]["share_of_matmul"] == pytest.approx(computed / 1e8)
     read = COSTS.decode_bytes(5, 10, PROMPTS, ANSWERS)
     assert stages["decode"]["share_of_bandwidth"] == pytest.approx(read / 2 / 1e6)
-    assert stages["host_seconds"] == pytest.approx(4 - 1 - 0.25 - 2)
+    assert stages["host_seconds"] == pytest.approx(4 - 1 - 0.25 - 2 - 0.125)
 
 
 def test_answers_are_the_same_if_all_turns_are():
