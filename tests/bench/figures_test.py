@@ -17,7 +17,8 @@ CONFIG = Qwen3Config(
 COSTS, LIMITS = Costs(CONFIG, 4), Limits(bandwidth=1e6, matmul=1e8)
 PROMPTS, ANSWERS = [13, 17], [[[1, 1]], [[1], [1]]]
 STAGES = {
-    "seconds": 4.0, "unstacked_seconds": 0.125, "prefix_seconds": 0.5, "prefill_seconds": 0.5, "go_on_seconds": 0.25, "decode_seconds": 2.0,
+    "seconds": 4.0, "unstacked_seconds": 0.125,
+    "prefix_seconds": 0.5, "prefill_seconds": 0.5, "go_on_seconds": 0.25, "decode_seconds": 2.0,
     "prefix": 10, "prompts": 10, "second": 6, "padding": 4, "steps": 5, "used": 7, "waits": 2,
 }  # fmt: skip
 
