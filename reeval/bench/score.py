@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from reeval.bench.peer import Peer
 from reeval.bench.table import show
 from reeval.bench.task import Task
 from reeval.bench.worker import Worker, worker
-from reeval.evaluate.writers import write_results
+from reeval.files import write_atomically
 
 SHIPPED = Path(__file__).parents[1] / "shipped" / "heldout.jsonl.gz"
 AGAINST = ("transformers", "none")
@@ -116,7 +117,7 @@ def run(options: Options) -> dict[str, Any]:
         results = _measured(task, options, limits, sizes)
     show(results)
     if options.json:
-        write_results(options.json, results)
+        write_atomically(Path(options.json), json.dumps(results, indent=2) + "\n")
     return results
 
 
