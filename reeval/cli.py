@@ -21,6 +21,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval synth   --reports=FILE|FOLDER --out=FILE [--count=4000] [--seed=0]    labelled pairs from reports; resumes
   reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
+  reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
 
 `reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error."""
@@ -56,6 +57,37 @@ def export(argv: Sequence[str]) -> None:
     from reeval.export import export as run
 
     run(values.workdir, values.out, values.format)
+
+
+def score(argv: Sequence[str]) -> None:
+    """Score pairs of reports: 1, no difference that matters; 0, a clinically significant error."""
+    values = flags.FlagValues()
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("model", None, "A checkpoint directory, or embedded.", required=True, flag_values=values)
+    text("adapter", None, "A PEFT directory to lay over it.", flag_values=values)
+    text("pairs", None, "CSV, TSV or JSON Lines.", required=True, flag_values=values)
+    text("out", None, "The table to write, .jsonl or .csv.", required=True, flag_values=values)
+    for column in ("reference", "candidate", "id", "image"):
+        text(column, "", f"Column of the {column}; usual names are known.", flag_values=values)
+    flags.DEFINE_enum("mode", "one_pass", ["one_pass", "two_pass"], "How to judge.", flag_values=values)
+    text("prompt", None, "The prompt's version; an exported judge knows its own.", flag_values=values)
+    flags.DEFINE_enum(
+        "dtype", None, ["float32", "bfloat16"], "Of the weights; by default as stored.", flag_values=values
+    )
+    flags.DEFINE_list("mesh", ["-1", "1", "1"], "Devices: data,fsdp,tensor.", flag_values=values)
+    number("slots", 32, "Pairs that are judged at a time.", lower_bound=1, flag_values=values)
+    number("max_prompt_tokens", None, "By default as many as the longest pair has.", flag_values=values)
+    number("max_answer_tokens", 256, "Of one answer.", flag_values=values)
+    flags.DEFINE_bool("grammar", True, "Answers follow the verdict format.", flag_values=values)
+    flags.DEFINE_float("temperature", 0.0, "Of sampling.", flag_values=values)
+    number("seed", 0, "Of sampling.", flag_values=values)
+    number("shares", 1, "Processes that share the work.", flag_values=values)
+    number("share", 0, "Which of them this is, from 0.", flag_values=values)
+    flags.DEFINE_enum("too_long", "refuse", ["refuse", "mark"], "Pairs that do not fit.", flag_values=values)
+    _parse(values, argv, score)
+    from reeval.score.command import run
+
+    run(values.flag_values_dict())
 
 
 def plan(argv: Sequence[str]) -> None:
@@ -193,6 +225,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "export": export,
+    "score": score,
     "plan": plan,
     "synth": synth,
     "pairs": pairs,

@@ -45,10 +45,11 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
         format_version=verdicts.FORMAT_VERSION,
         demonstration=config.model.path == "embedded",
     )
+    record = {"prompt": config.prompt, "format": verdicts.FORMAT_VERSION}
     if format == "adapter":
-        hf.save_adapter(out, base, adapter, settings, card=card)
+        hf.save_adapter(out, base, adapter, settings, card=card, record=record)
     else:
-        hf.save_merged(out, base, adapter, settings, card=card)
+        hf.save_merged(out, base, adapter, settings, card=card, record=record)
     print(f"wrote the {format} judge of step {step} to {out}")
 
 

@@ -143,7 +143,9 @@ def sees_images(config: ConfigDict, pairs: Sequence[Pair]) -> bool:
     """Whether a config's judge is given an image with any of the pairs; raises as `wants_images` does."""
     images = wants_images(config) and any(pair.image is not None for pair in pairs)
     if images:
-        _conversation(config, True)  # what is wrong with it shows before all images are read
+        conversation(
+            base_directory(config), config.prompt, True
+        )  # what is wrong with it shows before all images are read
     return images
 
 
@@ -153,17 +155,18 @@ def load_base(config: ConfigDict, mesh: Mesh, images: bool = False) -> tuple[nnx
     Args:
         images: whether it is given images; what sees them is not even read otherwise.
     """
-    conversation = _conversation(config, images)
-    return hf.load_model(base_directory(config), dtype=config.model.dtype, mesh=mesh, images=images), conversation
-
-
-def _conversation(config: ConfigDict, images: bool) -> Conversation:
     directory = base_directory(config)
+    speaks = conversation(directory, config.prompt, images)
+    return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh, images=images), speaks
+
+
+def conversation(directory: Path, prompt: str, images: bool) -> Conversation:
+    """The conversations of a checkpoint directory with a prompt version. Raises ValueError."""
     hf.load_config(directory)  # what is wrong with it shows before anything large is read
     tokenizer = hf.load_tokenizer(directory)
     processor = hf.load_processor(directory, tokenizer) if images else None
     try:
-        return Conversation(tokenizer, config.prompt, processor)
+        return Conversation(tokenizer, prompt, processor)
     except jinja2.TemplateError as error:
         # Its own words may be those of a template that quotes what it was given.
         reason = f"the chat template cannot be rendered ({type(error).__name__})"

@@ -21,12 +21,12 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports only from rows above its own, or from its own row.
 ROWS = [
-    ["", "pairs", "taxonomy", "verdicts", "embedded"],  # "" is reeval/__init__.py
+    ["pairs", "taxonomy", "verdicts", "embedded", "version"],
     ["prompts", "models", "lora", "metrics", "files", "progress", "settings"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "plan", "from_scratch", "bench"],
-    ["cli", "__main__"],
+    ["run", "train", "evaluate", "export", "plan", "from_scratch", "score", "bench"],
+    ["", "cli", "__main__"],  # "" is reeval/__init__.py: what users import, which nothing else does
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 NAMELESS = {"util", "utils", "helper", "helpers", "common", "misc"}

@@ -24,6 +24,7 @@ from reeval.hf.layout import Entry
 from reeval.hf.names import family_of, module_name, open_config
 from reeval.hf.peft_config import CONFIG, PeftConfig
 from reeval.hf.peft_tensors import PREFIX, WEIGHTS, Linear, Matrices, Part, modules
+from reeval.hf.record import write_record
 from reeval.hf.weights import finite
 
 
@@ -35,6 +36,7 @@ def save_adapter(
     *,
     base_name: str | None = None,
     card: str | None = None,
+    record: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a PEFT directory that appears whole or not at all.
@@ -43,6 +45,7 @@ def save_adapter(
         base: the directory of the base model.
         base_name: what PEFT is to load the base model by, a path or a name on a hub; by default its path.
         card: text of the model card.
+        record: of how the judge is to be asked, see `hf.record`.
     Raises:
         ValueError: one line, if the base has no readable config, a number is not finite, or `out` may not be written.
     """
@@ -79,6 +82,7 @@ def save_adapter(
         (directory / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
         if card is not None:
             (directory / "README.md").write_text(card, encoding="utf-8")
+        write_record(directory, record)
 
 
 def load_adapter(path: str | Path, model: nnx.Module) -> lora.LoRAConfig:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-import reeval
+from reeval.version import __version__
 
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
@@ -48,7 +48,7 @@ def model_card(
         prompt_version=prompt_version,
         format_version=format_version,
         demonstration=demonstration,
-        version=reeval.__version__,
+        version=__version__,
     )
 
 

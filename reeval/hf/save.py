@@ -17,6 +17,7 @@ from reeval.hf.directory import appearing
 from reeval.hf.layout import Entry, spelled
 from reeval.hf.load import open_checkpoint
 from reeval.hf.names import CONFIG, family_of, read_json
+from reeval.hf.record import write_record
 from reeval.hf.weights import DTYPES, Tensor, write
 
 MAX_SHARD_BYTES = 5 * 10**9
@@ -30,6 +31,7 @@ def save_merged(
     config: lora.LoRAConfig | None = None,
     *,
     card: str | None = None,
+    record: Mapping[str, str] | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     overwrite: bool = False,
 ) -> None:
@@ -43,6 +45,7 @@ def save_merged(
         adapter: by dotted path, as `lora.take_apart` gives it; without one the base is copied.
         config: of the adapter.
         card: text of the model card.
+        record: of how the judge is to be asked, see `hf.record`.
     Raises:
         ValueError: one line, if the base is damaged or no port of ours expresses it, the adapter does not fit
             it, a number is NaN or infinite before or after, or `out` may not be written.
@@ -76,6 +79,7 @@ def save_merged(
         _write_json(directory / _GENERATION, _generation(base))
         if card is not None:
             (directory / "README.md").write_text(card, encoding="utf-8")
+        write_record(directory, record)
 
 
 def save_model(

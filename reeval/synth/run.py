@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import reeval
 from reeval import pairs
 from reeval.files import write_atomically
 from reeval.pairs import Pair
@@ -25,6 +24,7 @@ from reeval.synth import compose, reports
 from reeval.synth.balance import Balance
 from reeval.synth.compose import Mixture
 from reeval.synth.reports import Report
+from reeval.version import __version__
 
 _ROUNDS = 8
 
@@ -196,7 +196,7 @@ def _signature(options: Options) -> dict[str, Any]:
     del made_from["reports"], made_from["out"]
     made_from["columns"] = dict(options.columns)
     made_from["mixture"] = json.loads(json.dumps(made_from["mixture"]))
-    return {"reports": reports.signature(options.reports), **made_from, "version": reeval.__version__}
+    return {"reports": reports.signature(options.reports), **made_from, "version": __version__}
 
 
 def read_about(path: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Scores of report pairs: the command, and the metric for Python."""
