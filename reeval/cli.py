@@ -1,16 +1,12 @@
-"""`reeval train / eval / export / plan / synth / pairs`: flags to arguments, nothing else."""
+"""`reeval train / eval / export / score / plan / synth / pairs / bench`: flags to arguments, nothing else."""
 
-import difflib
-import re
-import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from absl import flags
-from flax.traverse_util import flatten_dict
-from ml_collections import ConfigDict, config_flags
+
+from reeval.command_line import Help, asks_for_help, joined, parse, with_config
 
 USAGE = """reeval: judges of generated radiology reports.
 
@@ -31,7 +27,7 @@ def train(argv: Sequence[str]) -> None:
     """Fine-tune a judge with LoRA."""
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
-    _with_config(argv, train, values)
+    with_config(argv, train, values)
     from reeval.train.loop import train as run
 
     run(values.config, values.workdir)
@@ -41,7 +37,7 @@ def evaluate(argv: Sequence[str]) -> None:
     """Judge the benchmark pairs with the base and the fine-tuned judge."""
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
-    _with_config(argv, evaluate, values)
+    with_config(argv, evaluate, values)
     from reeval.evaluate.evaluation import evaluate as run
 
     run(values.config, values.workdir)
@@ -53,7 +49,7 @@ def export(argv: Sequence[str]) -> None:
     flags.DEFINE_string("workdir", None, "The run to export.", required=True, flag_values=values)
     flags.DEFINE_string("out", None, "The directory to write; must be new or empty.", required=True, flag_values=values)
     flags.DEFINE_enum("format", "merged", ["merged", "adapter"], "What to write.", flag_values=values)
-    _parse(values, argv, export)
+    parse(values, argv, export)
     from reeval.export import export as run
 
     run(values.workdir, values.out, values.format)
@@ -84,7 +80,7 @@ def score(argv: Sequence[str]) -> None:
     number("shares", 1, "Processes that share the work.", flag_values=values)
     number("share", 0, "Which of them this is, from 0.", flag_values=values)
     flags.DEFINE_enum("too_long", "refuse", ["refuse", "mark"], "Pairs that do not fit.", flag_values=values)
-    _parse(values, argv, score)
+    parse(values, argv, score)
     from reeval.score.command import run
 
     run(values.flag_values_dict())
@@ -94,7 +90,7 @@ def plan(argv: Sequence[str]) -> None:
     """Compile a config's training step for a TPU topology, and say what memory it takes; needs no TPU."""
     values = flags.FlagValues()
     flags.DEFINE_string("topology", None, "Such as v5e:2x4.", required=True, flag_values=values)
-    _with_config(argv, plan, values)
+    with_config(argv, plan, values)
     from reeval.plan import plan as run
 
     run(values.config, values.topology)
@@ -121,7 +117,7 @@ def synth(argv: Sequence[str]) -> None:
     flags.DEFINE_string("model", "", "Its model's name.", flag_values=values)
     flags.DEFINE_string("key_variable", "OPENAI_API_KEY", "Environment variable with its key.", flag_values=values)
     flags.DEFINE_bool("allow_remote", False, "Send reports to another machine.", flag_values=values)
-    _parse(values, argv, synth)
+    parse(values, argv, synth)
     from reeval.synth.command import run
 
     run(values.flag_values_dict())
@@ -139,7 +135,7 @@ def bench(argv: Sequence[str]) -> None:
 
 def _one_of(commands: Mapping[str, Callable[[Sequence[str]], None]], argv: Sequence[str], group: Any) -> None:
     if not argv or argv[0] not in commands:
-        if _asks_for_help(argv):
+        if asks_for_help(argv):
             raise Help(f"{group.__doc__} Each has its own --help.")
         raise ValueError(f"say what to do: reeval {group.__name__} {' | '.join(commands)}")
     commands[argv[0]](argv[1:])
@@ -159,13 +155,13 @@ def bench_score(argv: Sequence[str]) -> None:
     text("prompt", "clinical-2", "The version of the prompt.", flag_values=values)
     dtypes = ["auto", "float32", "bfloat16"]
     flags.DEFINE_enum("dtype", "auto", dtypes, "Of the weights; auto: float32 on a CPU.", flag_values=values)
-    number("max_answer_tokens", 128, "Of one answer.", flag_values=values)
+    number("max_answer_tokens", 64, "Of one answer.", flag_values=values)
     flags.DEFINE_bool("grammar", True, "Answers follow the verdict format, on both sides.", flag_values=values)
     flags.DEFINE_enum("against", "transformers", ["transformers", "none"], "The other side.", flag_values=values)
     flags.DEFINE_list("batch_sizes", [], "That transformers tries, such as 8,16; its best counts.", flag_values=values)
     number("repetitions", 3, "Of which the median counts.", flag_values=values)
     text("json", "", "A file for all figures.", flag_values=values)
-    _parse(values, argv, bench_score)
+    parse(values, argv, bench_score)
     from reeval.bench.score import Options, run
 
     run(Options.of(values.flag_values_dict()))
@@ -180,7 +176,7 @@ def check(argv: Sequence[str]) -> None:
     flags.DEFINE_bool("classifiers", False, "Can trivial classifiers tell the labels?", flag_values=values)
     flags.DEFINE_bool("strict", False, "Overlap with --against is an error, too.", flag_values=values)
     flags.DEFINE_bool("json", False, "Print one JSON object.", flag_values=values)
-    files = _parse(values, argv, check, positional=1)
+    files = parse(values, argv, check, positional=1)
     if not files:
         raise ValueError("say which file to check: reeval pairs check FILE")
     from reeval.benchmarks.check import check as run
@@ -211,7 +207,7 @@ def convert(argv: Sequence[str]) -> None:
         "when one does (any), or when they count one or more in the mean (mean).",
         flag_values=values,
     )
-    _parse(values, argv, convert)
+    parse(values, argv, convert)
     from reeval.benchmarks.convert import convert as run
 
     run(values.format, values.input, values.out, mapping=values.mapping, rule=values.rule)
@@ -248,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         print("reeval: say which command to run", file=sys.stderr)
         return 2
-    name, *rest = _joined(arguments)
+    name, *rest = joined(arguments)
     try:
         if name not in COMMANDS:
             raise ValueError(f"no command {name!r}; there are {', '.join(COMMANDS)} (see `reeval --help`)")
@@ -274,90 +270,6 @@ def _one_line(error: Exception) -> str:
     # A mistake of ours or the device's. Only the latter's words are sure to quote no report.
     said = f": {' '.join(str(error).split())}" if isinstance(error, RuntimeError) else ""
     return f"unexpected {type(error).__name__}{said}; the same command with --debug says where"
-
-
-class Help(Exception):
-    """Carries a command's help text to `main`."""
-
-
-def _joined(arguments: list[str]) -> list[str]:
-    """`--name value` and `-name=value` as `--name=value`, with underscores for hyphens in names."""
-    joined: list[str] = []
-    for argument in arguments:
-        if argument.startswith("--") and not argument.startswith("--config."):
-            name, equals, value = argument.partition("=")
-            argument = f"--{name[2:].replace('-', '_')}{equals}{value}"
-        opened = joined[1:] and joined[-1].startswith("--") and "=" not in joined[-1] and joined[-1] not in SWITCHES
-        if opened and not argument.startswith("-"):
-            joined[-1] += f"={argument}"
-        elif argument.startswith("-") and argument[1:2].isalpha() and argument != "-h":
-            joined.append(f"-{argument}")
-        else:
-            joined.append(argument)
-    return joined
-
-
-def _with_config(argv: Sequence[str], command: Callable[..., None], values: flags.FlagValues) -> None:
-    if _asks_for_help(argv):
-        flags.DEFINE_string("config", None, "A file of configs/.", flag_values=values)
-        _parse(values, argv, command)
-    paths = [argument.partition("=")[2] for argument in argv if argument.startswith("--config=")]
-    if len(paths) != 1:
-        raise ValueError(f"flag --config is {'given twice' if paths else 'missing'}, e.g. --config=configs/tiny.py")
-    config = _read_config(paths[0])
-    _check_overrides(paths[0], config, argv)
-    overrides = [argument for argument in argv if not argument.startswith("--config=")]
-    # The flag library looks for overrides in sys.argv unless it is told otherwise.
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["reeval", *overrides])
-    _parse(values, overrides, command)
-
-
-def _read_config(path: str) -> ConfigDict:
-    if not Path(path).is_file():
-        raise ValueError(f"--config={path}: no such file; give one such as configs/tiny.py")
-    try:
-        config = runpy.run_path(path)["get_config"]()
-    except Exception as error:
-        raise ValueError(f"{path}: no usable config ({type(error).__name__}: {error})") from None
-    if not isinstance(config, ConfigDict):
-        raise ValueError(f"{path}: no usable config (get_config() gives a {type(config).__name__}, not a ConfigDict)")
-    return config
-
-
-def _check_overrides(path: str, config: ConfigDict, argv: Sequence[str]) -> None:
-    """Name a field that the config does not have, which the flag library would report as a bare key."""
-    known = list(flatten_dict(config.to_dict(), sep="."))
-    for argument in argv:
-        override = re.match(r"--(?:no)?config\.([^=]*)", argument)
-        name = override[1] if override else known[0]
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(f"{path}: has no field {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-
-
-def _asks_for_help(argv: Sequence[str]) -> bool:
-    return "--help" in argv or "-h" in argv
-
-
-def _parse(
-    values: flags.FlagValues, argv: Sequence[str], command: Callable[..., None], *, positional: int = 0
-) -> list[str]:
-    """Set the flags; gives the arguments that are none, of which there may be `positional`."""
-    if _asks_for_help(argv):
-        lines = [f"  --{name}: {values[name].help}" for name in values if name not in ("flagfile", "undefok")]
-        override = ["  --config.FIELD=VALUE: override a field of the config."] if "config" in values else []
-        raise Help("\n".join([str(command.__doc__), "", *lines, *override]))
-    try:
-        rest = values([command.__name__, *argv])
-    except (flags.Error, AttributeError, KeyError, TypeError) as error:
-        missing = re.search(r"Flag (--\w+) must have a value other than None", str(error))
-        raise ValueError(f"flag {missing[1]} is missing" if missing else " ".join(str(error).split())) from None
-    if rest[1 + positional :]:
-        raise ValueError(f"unexpected argument {rest[1 + positional]!r}; flags have the form --name=value")
-    for name in ("workdir", "out"):
-        if name in values and not values[name].value:
-            raise ValueError(f"flag --{name} is empty; give a {'file' if command is convert else 'directory'}")
-    return rest[1:]
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ _SIZES = {
 SHAPES = tuple(_SIZES)
 # Of no size of a matrix a multiple, so that no two rows are the same; large enough to be copied at memory speed.
 _POOL = 2**24 + 43
-_GAIN, _LOUDER, _QUIETER = 1.2, 3.0, 0.1
+_GAIN, _LOUDER, _QUIETER = 1.2, 4.0, 0.1
 _SHARD_BYTES = 4 * 10**9
 
 

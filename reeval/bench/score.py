@@ -56,7 +56,7 @@ class Options:
     mode: str = "one_pass"
     prompt: str = "clinical-2"
     dtype: str = "auto"
-    max_answer_tokens: int = 128
+    max_answer_tokens: int = 64
     grammar: bool = True
     against: str = "transformers"
     batch_sizes: Sequence[int] = ()

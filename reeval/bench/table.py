@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 Figures = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def _show_comparison(results: Figures, console: Console) -> None:
 
 
 def _table(results: Figures, sides: list[str]) -> Table:
-    table = Table("", box=SIMPLE, padding=(0, 1))
+    table = Table(Column("", no_wrap=True), box=SIMPLE, padding=(0, 1))
     for side in sides:
         table.add_column(side, justify="right")
 
