@@ -26,7 +26,7 @@ ROWS = [
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
     ["run", "train", "evaluate", "export", "plan", "from_scratch", "score", "bench"],
-    ["", "cli", "__main__"],  # "" is reeval/__init__.py: what users import, which nothing else does
+    ["", "cli", "command_line", "__main__"],  # "" is reeval/__init__.py: what users import, which nothing else does
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 NAMELESS = {"util", "utils", "helper", "helpers", "common", "misc"}
