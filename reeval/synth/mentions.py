@@ -287,7 +287,7 @@ def _polarity(lower: str, start: int, end: int, low: int, a: int, b: int, slots:
     denied = list(_NOT.finditer(before))
     if denied and not cues and not _BREAK.search(before, denied[-1].end()):
         return UNCLEAR, reading
-    if re.search(r"\bnormal\s*$", before):
+    if re.search(r"\b(?:normal|clear)\s*$", before):  # "clear [of] airspace disease"
         return UNCLEAR, reading
     if cues:
         scope = lower[cues[-1].end() : low]

@@ -38,6 +38,10 @@ def _table() -> dict[str, Any]:
     return table
 
 
+# A denial beside these agrees with them, or speaks of something else.
+_GONE = re.compile(r"\b(?:resol\w+|improv\w+|clear(?:s|ed|ing|ance)?|decreas\w+|calcif\w+|granulom\w+)\b")
+# A denial of some fractures only.
+_SOME = re.compile(r"\b(?:displaced|compression|vertebra\w*|spin\w+|wedge)\b")
 # The share of reports that may contradict themselves: one could call it a finding made up, too.
 _CONTRADICTED = 0.3
 
@@ -255,8 +259,14 @@ def _contradicted(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         concept = terms.findings()[entry["of"]].concept
         instances = [i for i in analysis.instances if i.concept == concept]
         if concept in absent and not instances:
+            if entry["of"] == "rib_fracture" and any(
+                _SOME.search(words_of(analysis, m.sentence)) for m in denials_of[concept]
+            ):
+                continue
             texts = entry["present"]
         elif concept not in denials_of and instances and all(_definite(i) for i in instances):
+            if any(_GONE.search(words_of(analysis, s)) for i in instances for s in (*i.sentences, *i.follow_ups)):
+                continue
             texts = entry["absent"]
         else:
             continue

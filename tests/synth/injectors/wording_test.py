@@ -97,6 +97,17 @@ def test_a_contradiction_leaves_what_it_contradicts():
     # "No large effusion" leaves room for a moderate one, and a small one is not sure to be acted on.
     assert not candidates("Heart is normal. No large effusion.", "fabrication.contradiction")
     assert not candidates("Heart is normal. Small effusion.", "fabrication.contradiction")
+    # Neither is what went away, what a granuloma is not, or another fracture than the denied one.
+    assert candidates("Heart is normal. Right lower lobe consolidation.", "fabrication.contradiction")
+    assert candidates("Heart is normal. No rib fracture.", "fabrication.contradiction")
+    for near in (
+        "Heart is normal. Improved right lower lobe consolidation.",
+        "Heart is normal. Resolution of the right lower lobe consolidation.",
+        "Heart is normal. Lungs are clear consolidation.",
+        "Heart is normal. 12 mm nodule in the right upper lobe, a granuloma.",
+        "Heart is normal. No displaced rib fracture.",
+    ):
+        assert not candidates(near, "fabrication.contradiction"), near
 
 
 def test_a_sentence_breaks_off_before_its_finding():
