@@ -12,7 +12,7 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Edit
-from reeval.synth.injectors.passages import added, terse
+from reeval.synth.injectors.passages import added, sections, terse
 from reeval.synth.injectors.spaces import anchor_of, words_of
 from reeval.synth.injectors.weights import relatives, standing
 from reeval.synth.mentions import ABSENT, UNCLEAR
@@ -41,7 +41,8 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
     phrasings = _data()["phrasing"]["brief" if terse(analysis) else "full"]
     for name in rng.sample(names, min(len(names), _MOST)):
         finding = terms.findings()[name]
-        anchor = anchor_of(analysis, finding, finding.concept, set())
+        places = [anchor_of(analysis, finding, finding.concept, set()), *(g[-1] for g in sections(analysis).values())]
+        anchor = next((i for i in places if i is not None and not _near(analysis, finding, i)), None)
         if anchor is None:
             continue
         side, lobe = rng.choice(("left", "right")), rng.choice(("upper lobe", "lower lobe"))
@@ -53,6 +54,15 @@ def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
             fitting = [p for p in phrasings if "evidence" not in p or not _COUNTED.search(words)]
             text = rng.choice(fitting).format(x=words, be="are" if words.endswith("s") else "is")
             yield Edit(_RULE, added(analysis, anchor, text), (end, end), frozenset({finding.concept}))
+
+
+def _near(analysis: Analysis, finding: Finding, anchor: int) -> bool:
+    """Whether a sentence beside the new one denies the same by name: nobody narrows what he has just said."""
+    return any(
+        mention.finding.concept == finding.concept
+        for index in range(anchor - 1, anchor + 2)
+        for mention in analysis.by_sentence.get(index, ())
+    )
 
 
 def _denied(analysis: Analysis, finding: Finding) -> bool:

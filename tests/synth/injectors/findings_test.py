@@ -284,12 +284,24 @@ def test_a_denial_is_said_again_of_a_part_and_of_no_degree_alone():
         denied = analyse(words).mentions
         assert denied and {m.polarity for m in denied} == {"absent"}, words
         assert not re.search(r"evidence of .*(?:nodule|mass|lesion|fracture|deformity)\b", words), words
-        words = words.replace("moderate or large", "")
-        assert not re.search(r"\b(?:mild|moderate|large|severe|marked|small|new|worsening|tube)\b", words), words
+        assert not re.search(r"\b(?:healing|mild|moderate|large|severe|marked|small|new|worsening|tube)\b", words), (
+            words
+        )
     # One lung is not both.
     text = text.replace("Both lungs are", "The right lung is").replace("Normal chest", "As above")
     told = {e.candidate_span for e in candidates(text, "fabrication.normal", findings_repeated, 60).values()}
     assert told and not any(re.search("nodule|mass|consolidation|edema", words) for words in told)
+
+
+def test_a_denial_is_not_narrowed_beside_itself():
+    text = "FINDINGS: Heart is normal. No pneumothorax. Bones are intact.\n\nIMPRESSION: Small scar. Unchanged."
+    found = candidates(text, "fabrication.normal", findings_repeated, 40)
+    told = [made for made, e in found.items() if "pneumothorax" in e.candidate_span]
+    assert told and all(re.search(r"Unchanged\. [^.]*pneumothorax", made) for made in told)
+    text = "FINDINGS: Heart is normal. No pneumothorax."
+    assert not any(
+        "pneumo" in e.candidate_span for e in candidates(text, "fabrication.normal", findings_repeated).values()
+    )
 
 
 def test_what_is_said_besides_an_added_finding_is_said_once_and_of_nothing_else():
