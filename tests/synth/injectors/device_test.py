@@ -1,6 +1,7 @@
 """Tips, devices and their kinds lost, added and exchanged: what changes, and where nothing may."""
 
 import functools
+import re
 
 import pytest
 from synth.injected import check_whole, errors
@@ -83,3 +84,8 @@ def test_what_stays(text, rule):
 def test_no_device_is_added_that_the_report_has_or_denies():
     assert all("PICC" not in c.replace("Left PICC noted", "") for c in made("Left PICC noted.", "fabrication"))
     assert not made("No lines or tubes.", "fabrication")
+
+
+def test_a_device_that_is_not_there_has_no_side_and_no_fault():
+    told = {error.candidate_span for error in made(REPORTS[3], "fabrication.absent", 60).values()}
+    assert len(told) > 5 and not any(re.search(r"left|right|coiled|kinked|tip|project", words) for words in told)
