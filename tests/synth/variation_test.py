@@ -183,6 +183,11 @@ def test_subjects_of_one_statement_get_sentences_of_their_own() -> None:
         assert len(made) > 10 and all(new.count(".") == 2 for new in made)
 
 
+def test_no_contour_is_normal_in_contour() -> None:
+    made = all_of("The cardiomediastinal silhouette is normal in size and contour. Lungs are clear.")["normal"]
+    assert len(made) > 5 and not any(new.count("contour") > 1 for new in made)
+
+
 def test_the_same_seed_gives_the_same_variations() -> None:
     for text in REPORTS:
         analysis = analyse(text)

@@ -115,6 +115,8 @@ def _subject(key: str, before: str, rng: random.Random, tail: str, several: bool
     forms = [(form, False) for form in entry.get("singular", ())] + [(form, True) for form in entry.get("plural", ())]
     if tail and key == "heart_size":
         forms = [("cardiac silhouette", False)]
+    if "contour" in tail:  # no contours are normal in contour
+        forms = [form for form in forms if "contour" not in form[0]] or forms
     if several:
         forms = [form for form in forms if " and " not in form[0]] or forms
     if before:
