@@ -23,6 +23,8 @@ _DENYING = re.compile(r"\b(?:no|not|without|nor)\b")
 _TIDY = re.compile(r"(?!Specifically|Otherwise|However|Also|(\w+) \1\b)[A-Z][^.]*[A-Za-z]\.", re.DOTALL)
 # Nobody says more words than these twice.
 _REPEATED = 16
+# A sentence whose first clause has its verb, unlike "heart size normal lungs are clear".
+_VERBAL = re.compile(r"(?:(?!(?:normal|clear|unremarkable|enlarged|intact|stable|within)\b)[^\s,;]+\s+)+(?:is|are)\b")
 # How many typos a report gives.
 _SLIPS = 3
 
@@ -236,7 +238,7 @@ def _filler_added(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         for i in members[1:]
         if re.match(r"(?:the|there|no|heart|lungs)\b", words_of(analysis, i))
         and document.text[analysis.sentence(i).start].isupper()
-        and re.search(r"\b(?:is|are)\b", words_of(analysis, i))
+        and _VERBAL.match(words_of(analysis, i))
     ]
     if turned and not document.capitals:
         start = analysis.sentence(rng.choice(turned)).start

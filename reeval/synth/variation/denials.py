@@ -16,6 +16,8 @@ _PARTS = re.compile(r"(?:\s*,?\s+(?:and/or|or|nor|and)\s+|\s*,\s*)(?:no\s+(?:(?:
 _HOLDS = re.compile(r"\b(?:with|but|to suggest|however|than|change|which|that|is|are|has|of the|longer|for)\b")
 # "Areas of consolidation", "findings of edema": words that agree with nothing when they change places.
 _LOOSE = re.compile(r"\b(?:areas?|findings?|signs?|typical|foc(?:i|us)|evidence)\b")
+# "Disease is seen within the lungs": a clause that no frame can take.
+_FINITE = re.compile(r"\b(?:is|are|was|were|has|have)\b")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def read(analysis: Analysis, found: Clause, at: int | None = None) -> Denial | N
         if _HOLDS.search(rest) or b - mention.high > 24:
             return None
     items = tuple(running(analysis.document, a, b) for a, b in spans)
-    if any(_LOOSE.search(item.lower()) for item in items):
+    if any(_LOOSE.search(item.lower()) or _FINITE.search(item.lower()) for item in items):
         return None
     shared = set(table("denials")["shared"])
     return Denial(

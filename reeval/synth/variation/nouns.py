@@ -58,6 +58,10 @@ def phrase(analysis: Analysis, mention: Mention, trailing: str = "") -> Phrase |
         r"\b(?:approximately|approximate|about|roughly|nearly|up to)\s+$", document.lower[: mention.low][-16:]
     ):
         return None  # the word belongs to the size and would be left behind
+    if re.search(r"\b(?:left|right|upper|lower|middle|mid)\s+$", document.lower[: mention.low][-16:]):
+        return None  # another place before this one: "left upper right basilar atelectasis"
+    if {"left", "right"} <= set(re.findall(r"\w+", document.lower[mention.low : mention.high])):
+        return None
     if "-\n" in document.text[mention.low : mention.high]:
         return None  # a word cut in two
     names = [slot.name for slot in mention.slots]

@@ -13,6 +13,7 @@ _FIRST = (
     r"|no (?:other|additional|further)|other|additional|remaining|remainder|the rest|elsewhere|tip|leads?|stable(?=\.)"
     r"|unchanged|consider|clinical|there (?:is|are) (?:also|(?:no )?(?:other|additional|associated))"
     r"|differential|possibly|probably|likely|may|appearance|appearances"
+    r"|could|can|might|would|should|is|are|was|were|has|have|measures"
     r"|the (?:finding|lesion|nodule|mass|opacity|opacities|effusion|pneumothorax|area|abnormality|appearance|tip"
     r"|catheter|tube|line|lead|latter|former|patient)s?"
 )

@@ -83,6 +83,10 @@ def test_filler_and_repetition_are_added():
     text = f"{long} Heart size is normal. Bones are intact."
     added = {e.candidate_span for e in candidates(text, "fabrication.filler", seeds=40).values()}
     assert "Heart size is normal." in added and not added & {long, "Bones are intact."}
+    # A turn needs a clause with a verb.
+    for text, fits in (("Heart size normal lungs are clear.", False), ("Heart size is normal.", True)):
+        turned = candidates(f"There is no effusion. {text}", "fabrication.filler", seeds=40)
+        assert any(re.search(" heart size", made) for made in turned) == fits
     # A turn is no item of its own.
     listed = "FINDINGS: Heart is big.\n\nIMPRESSION:\n1. Large heart.\n2. No effusion."
     assert not any(re.search("above|images were", made) for made in candidates(listed, "fabrication.filler"))
