@@ -79,12 +79,13 @@ def test_advice_is_added_at_the_end():
 
 
 def test_a_procedure_is_unsupported_only_where_nothing_supports_it():
-    assert candidates(NORMAL, "fabrication.unsupported")
+    found = {e.candidate_span for e in candidates(NORMAL, "fabrication.unsupported", seeds=60).values()}
+    assert any("CT" not in words for words in found) and not any("indicated" in words for words in found)
     for finding in ("Small left effusion", "Possible pneumonia", "Left basilar opacity", "9 mm nodule"):
         assert not candidates(NORMAL.replace("Lungs are clear", finding), "fabrication.unsupported"), finding
     # Nor is advice against more of no account where there is something to act on.
     told = {e.candidate_span for e in candidates(NORMAL, "fabrication.generic").values()}
     assert any(words.startswith("No ") for words in told)
     told = {e.candidate_span for e in candidates("IMPRESSION: 9 mm nodule.", "fabrication.generic").values()}
-    assert told and not any(words.startswith("No ") for words in told)
+    assert told and not any(words.startswith("No ") or "not recommended" in words for words in told)
     assert not candidates(NODULE, "fabrication")  # there is advice already
