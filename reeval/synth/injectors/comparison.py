@@ -53,7 +53,9 @@ def _misread(analysis: Analysis, mention: Mention) -> bool:
     words = analysis.document.lower[sentence.start : sentence.end]
     if re.search(data()["misread"]["words"], words):
         return True
-    if mention.finding.name == "nodule" and "calcified" in words and "noncalcified" not in words:
+    # What is calcified is old: a new calcified node is absurd.
+    lump = mention.finding.name in ("nodule", "mass", "adenopathy")
+    if lump and re.search(r"(?<!non)(?<!non-)calcif|granulom", words):
         return True
     beside = [m for m in analysis.by_sentence[mention.sentence] if m is not mention and m.finding.weight == "benign"]
     if any(m.reading for m in beside):

@@ -2,6 +2,7 @@
 
 import functools
 import random
+import re
 
 import pytest
 from synth.injected import check_whole, errors
@@ -129,3 +130,12 @@ def test_a_changed_finding_and_an_unchanged_study_do_not_go_together():
 def test_overlapping_structures_do_not_change():
     text = "Density at the left base, a combination of vascular and osseous structures. Scoliosis."
     assert not made(text, "fabrication.improvement") and not made(text, "fabrication.change")
+
+
+def test_what_is_calcified_becomes_neither_new_nor_worse():
+    text = "Heart is normal. Right hilar adenopathy. Mass in the left upper lobe."
+    assert {"adenopathy", "mass"} <= {
+        w.lower() for e in made(text, "fabrication").values() for w in e.candidate_span.split()
+    }
+    old = "Heart is normal. Right calcified hilar adenopathy. Mass in the left upper lobe, a granuloma."
+    assert not any(re.search("calcif|This|granuloma|mass", e.candidate_span) for e in made(old, "fabrication").values())
