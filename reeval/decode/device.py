@@ -17,7 +17,7 @@ from reeval import sharding
 from reeval.decode import choose
 from reeval.decode.grammar import Grammar
 from reeval.decode.memory import Memory, bytes_held
-from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, empty, shardings
+from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, empty, grown, shardings
 from reeval.models.attention import KeyValues
 from reeval.models.decoder import Unstacked
 
@@ -31,7 +31,7 @@ class Device:
         """
         Args:
             prefix: the tokens that prompts share; there may be none.
-            slots, length: how many conversations, and tokens of each beyond the prefix.
+            slots, length: how many conversations, and tokens of each beyond the prefix at most.
         """
         self.programs, self.mesh = programs, mesh
         self.tables = choose.tables(grammar, mesh)
@@ -55,10 +55,24 @@ class Device:
         """See `Programs.unstacked`."""
         return self._program("unstacked", weights)(weights)
 
-    def empty(self, weights: nnx.State) -> Slots:
-        """Slots that nothing is in."""
-        slots = self._slots(weights)
+    def empty(self, weights: nnx.State, length: int) -> Slots:
+        """Slots that nothing is in, with room for `length` tokens each."""
+        slots = self._slots(weights, length)
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), slots)
+
+    def grown(self, slots: Slots, length: int) -> Slots:
+        """Slots with room for `length` tokens each; one array after the other, so that no two caches are held."""
+
+        def more(x: jax.Array, axis: int) -> jax.Array:
+            key = ("grown", x.shape, axis, length)
+            if key not in self._compiled:
+                function = functools.partial(grown, axis=axis, length=length)
+                self._compiled[key] = jax.jit(function, out_shardings=x.sharding).lower(x).compile()
+            made = self._compiled[key](x)
+            x.delete()
+            return made
+
+        return slots._replace(cache=tuple(KeyValues(more(kv.k, 3), more(kv.v, 2)) for kv in slots.cache))
 
     def prefill(
         self,
@@ -82,18 +96,17 @@ class Device:
         rows: Rows,
         starts: Starts,
         slot_R: np.ndarray,
-        reach: int,
     ) -> Slots:
         """See `Programs.go_on`."""
         arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), self._rows(slot_R))
-        return self._program("go_on", *arguments, reach=reach)(*arguments)
+        return self._program("go_on", *arguments)(*arguments)
 
     def decode(
-        self, weights: nnx.State, slots: Slots, prefix: Cache | None, unstacked: Unstacked, reach: int
+        self, weights: nnx.State, slots: Slots, prefix: Cache | None, unstacked: Unstacked
     ) -> tuple[Slots, Made]:
         """See `Programs.decode`."""
         arguments = (weights, slots, prefix, unstacked, self.tables)
-        return self._program("decode", *arguments, reach=reach)(*arguments)
+        return self._program("decode", *arguments)(*arguments)
 
     def memory(self, weights: nnx.State, rows: tuple[int, int], images: tuple[int, ...] | None) -> Memory:
         """What is needed, compiled but not run; the weights may be abstract.
@@ -101,14 +114,14 @@ class Device:
         Args:
             rows, images: the shapes of the largest prefill.
         """
-        slots, prefix, unstacked = self._slots(weights), self._prefix(weights), self._unstacked(weights)
+        slots, prefix, unstacked = self._slots(weights, self.length), self._prefix(weights), self._unstacked(weights)
         row_RT = self._abstract(rows, np.int32, "batch", None)
         fresh_B, one_B = (self._abstract((self.slots,), dtype, None) for dtype in (bool, np.int32))
         starts = Starts(fresh_B, one_B, one_B, one_B, one_B, self._abstract((self.slots, 2), np.uint32, None, None))
         seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
         programs = [
             self._program("prefill", weights, slots, prefix, Rows(*[row_RT] * 6), starts, seen),
-            self._program("decode", weights, slots, prefix, unstacked, self.tables, reach=self.length),
+            self._program("decode", weights, slots, prefix, unstacked, self.tables),
         ]
         return Memory(
             weights=bytes_held(weights) + bytes_held(unstacked),
@@ -117,38 +130,36 @@ class Device:
             temporaries=max(program.memory_analysis().temp_size_in_bytes for program in programs),
         )
 
-    def _program(self, name: str, *arguments: Any, reach: int | None = None) -> Any:
-        """A method of `Programs`, compiled for these arguments."""
-        key = (name, reach, *(leaf.shape for leaf in jax.tree.leaves(arguments[3:])))
+    def _program(self, name: str, *arguments: Any) -> Any:
+        """A method of `Programs`, compiled for these arguments: weights, then slots if it takes any, and others."""
+        weights, *others = arguments
+        key = (name, *(leaf.shape for leaf in jax.tree.leaves(others)))
         if key not in self._compiled:
-            function = getattr(self.programs, name)
-            if reach is not None:
-                function = functools.partial(function, reach=reach)
-            weights = arguments[0]
             placed: Any
             if name == "prefix":
-                placed = _shardings(self._prefix(weights))
+                placed = self._prefix(weights)
             elif name == "unstacked":
-                placed = _shardings(self._unstacked(weights))
+                placed = self._unstacked(weights)
             else:
-                placed = _shardings(self._slots(weights))
+                placed = others[0]
+            placed = _shardings(placed)
             if name == "decode":
                 placed = (placed, Made(self._whole, self._whole, self._whole))
             donated = () if name in ("prefix", "unstacked") else (1,)
-            jitted = jax.jit(function, donate_argnums=donated, out_shardings=placed)
+            jitted = jax.jit(getattr(self.programs, name), donate_argnums=donated, out_shardings=placed)
             self._compiled[key] = jitted.lower(*arguments).compile()
         return self._compiled[key]
 
-    def _slots(self, weights: nnx.State) -> Slots:
+    def _slots(self, weights: nnx.State, length: int) -> Slots:
         """Their shapes, types and places."""
         model = nnx.merge(self.programs.graph, weights)
-        made = jax.eval_shape(lambda: empty(model.config, model.embed.embedding.dtype, self.slots, self.length))
+        made = jax.eval_shape(lambda: empty(model.config, model.embed.embedding.dtype, self.slots, length))
         return jax.tree.map(_abstract, made, shardings(self.mesh, made))
 
     def _prefix(self, weights: nnx.State) -> Cache | None:
         if not (P := self.prefix_tokens.size):
             return None
-        cache = self._slots(weights).cache
+        cache = self._slots(weights, 1).cache
         K, H = cache[0].v.shape[1], cache[0].v.shape[3]
         k, v = (self._abstract(shape, cache[0].v.dtype, "kv_heads", None, None) for shape in ((K, H, P), (K, P, H)))
         return tuple(KeyValues(k, v) for _ in cache)

@@ -201,9 +201,10 @@ class _Run:
         # With what each has beyond the prefix.
         self.waiting: list[tuple[Request, Sequence[int]]] = []
         self.seats: list[_Seat | None] = [None] * engine.slots
+        self.room = engine.reaches[0]
 
     def conversations(self) -> Iterator[Done]:
-        self.slots = self.device.empty(self.weights)
+        self.slots = self.device.empty(self.weights, self.room)
         self.unstacked = self.device.unstacked(self.weights)
         self.prefix = self.device.prefix(self.weights)
         self.counts.prefix += len(self.engine.prefix_tokens)
@@ -252,6 +253,7 @@ class _Run:
             self.waiting = [waiting for i, waiting in enumerate(self.waiting) if i not in taken]
             length = bucket(engine.row_lengths, max(sum(len(piece.tokens) for piece in row) for row in rows))
             packed = self._packed(rows, engine.rows, length)
+            self._make_room(0)
             pixels = None
             if seen:
                 assert engine.pixels is not None
@@ -276,17 +278,24 @@ class _Run:
                 state = engine.grammar.second_L[asked[slot]] if len(engine.grammar.second_L) else engine.grammar.first
                 _begin(starts, slot, seat.length, seat.start, tokens[-1], int(state), seat.request.seed)
                 self.counts.second += len(tokens)
-            reach = self._reach(slots=chosen, more=0)
+            self._make_room(0)
             packed = self._packed(rows, engine.second_rows, max(1, len(tokens) - 1))
-            self.slots = self.device.go_on(self.weights, self.slots, self.prefix, packed, starts, slot_R, reach)
+            self.slots = self.device.go_on(self.weights, self.slots, self.prefix, packed, starts, slot_R)
 
     def _decode(self) -> Made | None:
-        taken = [i for i, seat in enumerate(self.seats) if seat is not None]
-        if not taken:
+        if not any(self.seats):
             return None
-        reach = self._reach(taken, self.engine.wait_every)
-        self.slots, made = self.device.decode(self.weights, self.slots, self.prefix, self.unstacked, reach)
+        self._make_room(self.engine.wait_every)
+        self.slots, made = self.device.decode(self.weights, self.slots, self.prefix, self.unstacked)
         return made
+
+    def _make_room(self, more: int) -> None:
+        """Let the cache hold what it is to hold, and `more` tokens of each conversation: what it holds is all read."""
+        reaches = self.engine.reaches
+        longest = max(seat.length for seat in self.seats if seat is not None) + more
+        if longest > self.room and self.room < reaches[-1]:
+            self.room = bucket(reaches, min(longest, reaches[-1]))
+            self.slots = self.device.grown(self.slots, self.room)
 
     def _collect(self, made: Made) -> list[Done]:
         """Hand out what was made; gives the conversations that are done, and asks the others' second turns."""
@@ -318,11 +327,6 @@ class _Run:
                 self.seats[slot] = None
         self._begin_second_turns(asked)
         return done
-
-    def _reach(self, slots: Sequence[int], more: int) -> int:
-        """How far the caches of these slots are filled, and `more`; as the programs know it."""
-        lengths = [seat.length for slot in slots if (seat := self.seats[slot]) is not None]
-        return bucket(self.engine.reaches, min(max(lengths) + more, self.engine.reaches[-1]))
 
     def _packed(self, rows: Sequence[Sequence[Piece]], count: int, length: int) -> Rows:
         self.counts.padding += count * length - sum(len(piece.tokens) for row in rows for piece in row)

@@ -24,16 +24,16 @@ from reeval.models.layers import place
 # What stands for "no token" in what `decode` gives.
 NOTHING = -1
 _AXES = ("batch", "kv_heads", None, None)
-# For each layer.
+# For each layer, laid out as in a `Past`.
 Cache = tuple[KeyValues, ...]
 
 
 class Slots(NamedTuple):
     """Where all conversations stand, on the device; int32 where nothing else is said.
 
-    cache: [B, K, S, H] each. length_B: tokens in it. start_B: the position of its first one, which is how many tokens
-    of the prefix are the slot's. token_B: the newest token, not in the cache yet. state_B: of the grammar. left_B: tokens
-    that the answer may still have, its end counted. active_B: bool. seed_B2: uint32.
+    cache: keys [B, K, H, S], values [B, K, S, H]. length_B: tokens in it. start_B: the position of its first one, which
+    is how many tokens of the prefix are the slot's. token_B: the newest token, not in the cache yet. state_B: of the
+    grammar. left_B: tokens that the answer may still have, its end counted. active_B: bool. seed_B2: uint32.
     """
 
     cache: Cache
@@ -125,13 +125,11 @@ class Programs:
         rows: Rows,
         starts: Starts,
         slot_R: jax.Array,
-        *,
-        reach: int,
     ) -> Slots:
-        """Begin second turns, each a row that continues the cache of slot `slot_R`, which `reach` tokens are in."""
+        """Begin second turns, each a row that continues the cache of slot `slot_R`."""
         with sharding.activations(self.mesh):
             # Padding rows see whatever lies in slot 0, and leave no trace.
-            own = [_as_past(KeyValues(kv.k[slot_R], kv.v[slot_R]), reach) for kv in slots.cache]
+            own = [_placed(KeyValues(kv.k[slot_R], kv.v[slot_R])) for kv in slots.cache]
             start_R1, count_R1 = slots.start_B[slot_R][:, None], slots.length_B[slot_R][:, None]
             past = _past(prefix, start_R1, (own, start_R1, count_R1))
             model = nnx.merge(self.graph, weights)
@@ -145,27 +143,19 @@ class Programs:
         prefix: Cache | None,
         unstacked: Unstacked,
         tables: Tables,
-        *,
-        reach: int,
     ) -> tuple[Slots, Made]:
-        """`wait_every` steps, or fewer if no slot is active any more.
-
-        Args:
-            unstacked: see there.
-            reach: no active slot gets more tokens of its own than this; what lies beyond is not read. Static.
-        """
-        B, W = slots.token_B.shape[0], self.wait_every
+        """`wait_every` steps, or fewer if no slot is active any more."""
+        B, W, cache = slots.token_B.shape[0], self.wait_every, slots.cache
         model = nnx.merge(self.graph, weights)
+        # What was there before is only read. What is new goes into buffers of its own, where all slots write at one
+        # place, and into the cache at the end.
         at_B, start_B1, length_B1 = slots.length_B, slots.start_B[:, None], slots.length_B[:, None]
-        # What was there before is only read, so that the part that is needed is cut out once, in the best layout; what
-        # is new goes into buffers of its own, where all slots write at one place, and into the cache at the end.
-        own = jax.lax.optimization_barrier([_as_past(kv, reach) for kv in slots.cache])
 
         def step(carry: tuple[Slots, Cache, Made]) -> tuple[Slots, Cache, Made]:
             slots, newer, made = carry
             position_B1 = start_B1 + slots.length_B[:, None]
             past = _past(
-                prefix, start_B1, (own, start_B1, length_B1), (newer, start_B1 + length_B1, made.steps[None, None])
+                prefix, start_B1, (cache, start_B1, length_B1), (newer, start_B1 + length_B1, made.steps[None, None])
             )
             x_B1D, new = model.extend(slots.token_B[:, None], position_B1, past, unstacked=unstacked)
             choice = choose(
@@ -201,12 +191,10 @@ class Programs:
             nothing = Made(
                 jnp.full((B, W), NOTHING, jnp.int32), jnp.full((B, W), jnp.nan, jnp.float32), jnp.zeros((), jnp.int32)
             )
-            cache = slots.cache
             start = (slots._replace(cache=()), _room(cache, W), nothing)
             slots, newer, made = jax.lax.while_loop(unfinished, step, start)
             index_BW = at_B[:, None] + jnp.arange(W, dtype=jnp.int32)[None]
             index_BW = jnp.where(index_BW < slots.length_B[:, None], index_BW, cache[0].v.shape[2])
-            newer = tuple(KeyValues(kv.k.swapaxes(2, 3), kv.v) for kv in newer)
             slot_B1 = jnp.arange(B, dtype=jnp.int32)[:, None]
             return slots._replace(cache=_scattered(cache, newer, slot_B1, index_BW)), made
 
@@ -232,10 +220,10 @@ def empty(config: Any, dtype: Any, slots: int, length: int) -> Slots:
     def zeros() -> jax.Array:
         return jnp.zeros(slots, jnp.int32)
 
-    def entries() -> jax.Array:
-        return jnp.zeros((slots, K, length, H), dtype)
+    def layer() -> KeyValues:
+        return KeyValues(jnp.zeros((slots, K, H, length), dtype), jnp.zeros((slots, K, length, H), dtype))
 
-    cache = tuple(KeyValues(entries(), entries()) for _ in range(config.num_layers))
+    cache = tuple(layer() for _ in range(config.num_layers))
     active_B, seed_B2 = jnp.zeros(slots, bool), jnp.zeros((slots, 2), jnp.uint32)
     return Slots(cache, zeros(), zeros(), zeros(), zeros(), zeros(), active_B, seed_B2)
 
@@ -256,9 +244,10 @@ def _past(prefix: Cache | None, count_BT: jax.Array, *others: tuple[Any, jax.Arr
     return [list(each) for each in zip(*pasts, strict=True)]
 
 
-def _as_past(kv: KeyValues, reach: int) -> KeyValues:
-    """The first `reach` entries, laid out as in a `Past`."""
-    return KeyValues(kv.k[:, :, :reach].swapaxes(2, 3), kv.v[:, :, :reach])
+def grown(x: jax.Array, axis: int, length: int) -> jax.Array:
+    """One array of a cache with room for `length` tokens, which stand along `axis`."""
+    shape = tuple(length if n == axis else size for n, size in enumerate(x.shape))
+    return jax.lax.dynamic_update_slice(jnp.zeros(shape, x.dtype), x, (0,) * x.ndim)
 
 
 def _room(cache: Cache, W: int) -> Cache:
@@ -276,22 +265,30 @@ def _at_column(kv: KeyValues, new: KeyValues, column: jax.Array) -> KeyValues:
 
 
 def _written(slots: Slots, new: Sequence[KeyValues], rows: Rows) -> Slots:
-    return slots._replace(cache=_scattered(slots.cache, new, rows.slot_RT, rows.index_RT))
+    """With a prefill's keys and values, [R, K, T, H] both."""
+    turned = tuple(KeyValues(kv.k.swapaxes(2, 3), kv.v) for kv in new)
+    return slots._replace(cache=_scattered(slots.cache, turned, rows.slot_RT, rows.index_RT))
 
 
-def _scattered(cache: Cache, new: Sequence[KeyValues], slot_RT: jax.Array, index_RT: jax.Array) -> Cache:
-    """The cache with new entries, [R, K, T, H], at their slots and indexes; those beyond S are dropped."""
+def _scattered(cache: Cache, new: Cache, slot_RT: jax.Array, index_RT: jax.Array) -> Cache:
+    """The cache with new entries, keys [R, K, H, T] and values [R, K, T, H], at their slots and indexes.
 
-    # An index for each axis but the last: XLA turns the cache around, twice, where an axis between is left out.
-    heads_K = jnp.arange(cache[0].v.shape[1], dtype=jnp.int32)[None, :, None]
-    at = (slot_RT[:, None], heads_K, index_RT[:, None])
-
-    def write(old: jax.Array, new: jax.Array) -> jax.Array:
-        return old.at[at].set(new.astype(old.dtype), mode="drop")
-
-    return tuple(
-        _placed(KeyValues(write(old.k, more.k), write(old.v, more.v))) for old, more in zip(cache, new, strict=True)
+    Those beyond S are dropped.
+    """
+    _, K, H, _ = cache[0].k.shape
+    # An index for each axis up to that of tokens: XLA turns a cache around, twice, where one between is left out.
+    heads_K, sizes_H = (
+        jnp.arange(K, dtype=jnp.int32)[None, :, None],
+        jnp.arange(H, dtype=jnp.int32)[None, None, :, None],
     )
+    at_v = (slot_RT[:, None], heads_K, index_RT[:, None])
+    at_k = (slot_RT[:, None, None], heads_K[..., None], sizes_H, index_RT[:, None, None])
+
+    def write(old: KeyValues, new: KeyValues) -> KeyValues:
+        k = old.k.at[at_k].set(new.k.astype(old.k.dtype), mode="drop")
+        return _placed(KeyValues(k, old.v.at[at_v].set(new.v.astype(old.v.dtype), mode="drop")))
+
+    return tuple(write(old, more) for old, more in zip(cache, new, strict=True))
 
 
 def _placed(kv: KeyValues, axes: tuple[str | None, ...] = _AXES) -> KeyValues:
