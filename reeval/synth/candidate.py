@@ -70,7 +70,9 @@ def assemble(
     """Put a candidate together from edits and variations that fit each other. An order that they stand in the way of
     is left out."""
     changes: list[tuple[Change, str]] = [
-        (change, f"edit {i}") for i, edit in enumerate(edits) for change in edit.changes
+        (_itemised(document, change, variations), f"edit {i}")
+        for i, edit in enumerate(edits)
+        for change in edit.changes
     ]
     changes += [(change, variation.kind) for variation in variations for change in variation.changes]
     changes.sort(key=lambda item: (item[0].start, item[0].end))
@@ -91,6 +93,25 @@ def assemble(
         rules=tuple(item[1] for item in found),
         pieces=tuple(pieces),
     )
+
+
+def _itemised(document: Document, change: Change, variations: Sequence[Variation]) -> Change:
+    """A sentence added behind the last one of a section that a variation makes a list gets an item of its own, unless
+    it goes on about the one before."""
+    begun = re.match(r"(\.?) (?=[A-Z])(?!(?i:this|these|it|they)\b)", change.new)
+    if change.start < change.end or not begun:
+        return change
+    for variation in variations:
+        last = variation.changes[-1]
+        mark = re.fullmatch(r"\n(?:(\d+)\. |[-*] )", last.new)
+        if (
+            variation.kind == "layout"
+            and mark
+            and any(sentence.start == last.end and sentence.end == change.start for sentence in document.sentences)
+        ):
+            new = f"\n{int(mark[1]) + 1}. " if mark[1] else last.new
+            return Change(change.start, change.end, begun[1] + new + change.new[begun.end() :])
+    return change
 
 
 def _pieces(document: Document, changes: Sequence[tuple[Change, str]]) -> list[Piece]:

@@ -3,6 +3,7 @@
 import itertools
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,3 +101,15 @@ def test_pieces_cover_the_reference_once_and_rebuild_the_candidate(seed):
     assert len(made.errors) == len(taken)
     for error in made.errors:
         assert error.reference_span in TEXT and error.candidate_span in made.text
+
+
+@pytest.mark.parametrize(("mark", "own"), [("\n{n}. ", "\n3. "), ("\n- ", "\n- ")])
+def test_a_sentence_added_to_what_becomes_a_list_is_an_item_of_its_own(mark: str, own: str) -> None:
+    report = document.parse("FINDINGS: Heart is normal. No effusion.")
+    one, two = report.sentences
+    changes = (Change(one.start - 1, one.start, mark.format(n=1)), Change(one.end, two.start, mark.format(n=2)))
+    for text, gap in (("Small scar.", own), ("This is new.", " "), ("new since the prior.", " ")):
+        added = Change(two.end, two.end, f" {text}")
+        told = Edit("finding.fabrication.benign", (added,), (two.end, two.end), frozenset())
+        made = assemble(report, [told], [Variation("layout", changes)])
+        assert made.text.endswith(f"No effusion.{gap}{text}") and made.errors[0].candidate_span == text
