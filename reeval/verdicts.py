@@ -22,10 +22,13 @@ NONE = "none"
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
-_QUOTED = r'"((?:[^"\\\n\r]|\\["\\nr])*)"'
-_SPANS = re.compile(rf"({'|'.join(TYPES)}) \| ({'|'.join(ASPECTS)}) \| {_QUOTED} => {_QUOTED}")
-_SEVERITY_AT_END = re.compile(rf"(?:^|\| )({'|'.join(SEVERITIES)})$", re.MULTILINE)
-_LINE = re.compile(rf"{_SPANS.pattern} \| ({'|'.join(SEVERITIES)})")
+# Patterns of one line each; the grammar of decoding is made of them.
+PLAIN = r'[^"\\\n\r]'  # a character that quotes hold as it is
+_QUOTED = rf'"((?:{PLAIN}|\\["\\nr])*)"'
+SPANS = re.compile(rf"({'|'.join(TYPES)}) \| ({'|'.join(ASPECTS)}) \| {_QUOTED} => {_QUOTED}")
+SEVERITY = re.compile(rf"({'|'.join(SEVERITIES)})")
+LINE = re.compile(rf"{SPANS.pattern} \| {SEVERITY.pattern}")
+_SEVERITY_AT_END = re.compile(rf"(?:^|\| ){SEVERITY.pattern}$", re.MULTILINE)
 
 
 class VerdictFormatError(ValueError):
@@ -50,7 +53,7 @@ def render(verdict: Verdict) -> str:
 
 def parse(text: str) -> Verdict:
     """The verdict of a one-pass text. Raises VerdictFormatError."""
-    return Verdict(tuple(_error(_LINE, line, number) for number, line in _lines(text)))
+    return Verdict(tuple(_error(LINE, line, number) for number, line in _lines(text)))
 
 
 def render_spans(verdict: Verdict) -> str:
@@ -60,7 +63,7 @@ def render_spans(verdict: Verdict) -> str:
 
 def parse_spans(text: str) -> tuple[Error, ...]:
     """The errors of a first pass, their severity None. Raises VerdictFormatError."""
-    return tuple(_error(_SPANS, line, number) for number, line in _lines(text))
+    return tuple(_error(SPANS, line, number) for number, line in _lines(text))
 
 
 def render_severities(verdict: Verdict) -> str:

@@ -1,7 +1,6 @@
 """The grammar of verdicts as tables for the device: which tokens may follow, and how far it is to the end.
 
-outlines-core makes the automaton of the format over a vocabulary. Of its tokens few classes differ, so that the tables
-are states x classes. Shape letters: S states, C classes of tokens, V the model's vocabulary, L lines.
+Shape letters: S states, C classes of tokens, V the model's vocabulary, L lines; T states of one line of a second turn.
 """
 
 import dataclasses
@@ -10,25 +9,19 @@ import importlib.metadata
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import outlines_core
 
 from reeval import verdicts
-from reeval.decode.vocabulary import rewrites_decoded_text, token_bytes
-from reeval.taxonomy import ASPECTS, SEVERITIES, TYPES
+from reeval.decode.automaton import END, NOWHERE, Automaton, Table, build, tabulate
+from reeval.decode.vocabulary import rewritten, token_bytes
+from reeval.prompts import MODES
 
-_VERSION = 1  # of these tables
-_NOWHERE = -1
-_END = b"\x00"
+_VERSION = 2  # of these tables
 _FAR = np.iinfo(np.int32).max // 2
-_SEVERITY = f"(?:{'|'.join(SEVERITIES)})"
-
-# Of one automaton: state -> token (or 256 single bytes behind the vocabulary) -> state.
-_Transitions = Mapping[int, Mapping[int, int]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +29,8 @@ class Grammar:
     """Which tokens may follow.
 
     A token is allowed where `next_SC` of its class is a state whose distance is at most the tokens that are then left.
+    From a start at most as far away as there are tokens, there is always one: of the tokens that lead from a state,
+    one leads a step nearer to the end.
 
     Attributes:
         class_V: [V] int32, the class of each token. Tokens without a text are of a class that is never allowed.
@@ -60,7 +55,7 @@ def free(vocab_size: int, end: int) -> Grammar:
     """Everything is allowed at any time; nothing is steered and nothing decided."""
     class_V = np.zeros(vocab_size, np.int32)
     class_V[end] = 1
-    state = np.array([[0, 1], [_NOWHERE, _NOWHERE]], np.int32)
+    state = np.array([[0, 1], [NOWHERE, NOWHERE]], np.int32)
     return Grammar(class_V, state, np.zeros(2, np.int32), np.zeros((2, 2), np.int8), 0, np.zeros(0, np.int32))
 
 
@@ -76,189 +71,130 @@ def compile_grammar(
         max_answer_tokens: of one turn, the end token not counted. It bounds the lines of a second turn.
         cache: a directory that keeps tables; by default $REEVAL_CACHE, or `reeval` in the user's cache.
     Raises:
-        ValueError: if the vocabulary cannot spell a verdict within the tokens of an answer.
+        ValueError: if the vocabulary cannot spell a verdict within the tokens of an answer, or the tokenizer is of no
+            kind that is known.
     """
-    # The end token is spelled by a byte that no text has, so that only an ended answer is accepted: outlines-core goes
-    # on from no accepting state.
-    words = [None if word is None or _END in word else word for word in token_bytes(tokenizer, vocab_size)]
-    words[end] = _END
-    # A tokenizer that rewrites what follows "| " or "=> " would do it at the end of a span, too.
-    span = _span(r'[^"\\\n\r\x00|>]' if rewrites_decoded_text(tokenizer) else r'[^"\\\n\r\x00]')
-    key = hashlib.sha256(
-        repr((_VERSION, verdicts.FORMAT_VERSION, importlib.metadata.version("outlines_core"), mode, span)).encode()
-        + repr((max_answer_tokens, words)).encode()
-    ).hexdigest()
-    path = (cache or _default_cache()) / f"grammar-{key[:32]}.npz"
-    found = _read(path)
-    if found is None:
-        found = _compile(words, mode, span, max_answer_tokens)
-        _write(path, found)
+    assert mode in MODES
+    words = [None if word is None or END in word else word for word in token_bytes(tokenizer, vocab_size)]
+    if end >= vocab_size:
+        raise ValueError(f"the tokenizer ends answers with token {end}, and the model has {vocab_size}; take its own")
+    words[end] = END
+    # What the decoder would rewrite in a span might be the format's, so that spans do without.
+    plain = rf"{verdicts.PLAIN[:-1]}\x00{rewritten(tokenizer)}]"
+    line = (verdicts.LINE if mode == "one_pass" else verdicts.SPANS).pattern.replace(verdicts.PLAIN, plain)
+    # Of a tokenizer that puts a space before each text, an answer may begin with one, too.
+    said = tokenizer(verdicts.NONE, add_special_tokens=False)["input_ids"]
+    space = " ?" if said and (words[said[0]] or b"").startswith(b" ") else ""
+    patterns = [rf"{space}(?:{verdicts.NONE}|{line}(?:\n{line})*)"]
+    if mode == "two_pass":
+        patterns.append(rf"{space}(?:{verdicts.SEVERITY.pattern}\n)*{verdicts.SEVERITY.pattern}")
+    determined_by = (
+        _VERSION,
+        verdicts.FORMAT_VERSION,
+        importlib.metadata.version("outlines_core"),
+        mode,
+        patterns,
+        max_answer_tokens,
+        words,
+    )
+    name = f"grammar-{hashlib.sha256(repr(determined_by).encode()).hexdigest()[:32]}.npz"
+    directory = cache or _default_cache()
+    found = directory and _read(directory / name)
+    if not found:
+        found = _compile(words, patterns, max_answer_tokens)
+        if directory:
+            _write(directory / name, found)
     return found
 
 
-def _span(character: str) -> str:
-    return rf'"(?:{character}|\\["\\nr])*"'
+def _compile(words: Sequence[bytes | None], patterns: Sequence[str], max_answer_tokens: int) -> Grammar:
+    """Of the pattern of the first turn, and of a second turn of any number of lines if there is one."""
+    automata = [
+        build(words, pattern, deciding=deciding)
+        for pattern, deciding in zip(patterns, [len(patterns) == 1, True], strict=False)
+    ]
+    class_V, tables = tabulate(automata, len(words))
+    first, table = automata[0], tables[0]
+    next_SC, decides_SC, finals, second = table.next_SC, table.decides_SC, [first.final], []
+    if len(automata) == 2:
+        lines = _most_lines(first, table, max_answer_tokens)
+        # From state s, n lines left, the block of n has the number `begins[n - 1] + s`.
+        T = automata[1].size
+        begins = first.size + T * np.arange(lines)
+        next_SC = np.concatenate([next_SC, *_counted(automata[1], tables[1], begins)])
+        decides_SC = np.concatenate([decides_SC, np.tile(tables[1].decides_SC, (lines, 1))])
+        finals.append(first.size + automata[1].final)
+        second = [0, *(begins + automata[1].start)]
+    distance_S = _distances(next_SC, finals)
+    for n, start in enumerate([first.start, *second[1:]]):
+        what = f"a second turn of {n} lines" if n else "a verdict"
+        if distance_S[start] == _FAR:
+            raise ValueError(f"the tokenizer's vocabulary cannot spell {what}; take another or decode freely")
+        if distance_S[start] > max_answer_tokens + 1:
+            raise ValueError(
+                f"{what} takes {distance_S[start]} tokens at least, its end counted, and an answer has "
+                f"max_answer_tokens={max_answer_tokens} and its end; raise it"
+            )
+    # Ways that lead to no end are none.
+    next_SC[(next_SC >= 0) & (distance_S[next_SC] == _FAR)] = NOWHERE
+    return Grammar(class_V, next_SC, distance_S, decides_SC.astype(np.int8), first.start, np.array(second, np.int32))
 
 
-def _compile(words: Sequence[bytes | None], mode: str, span: str, max_answer_tokens: int) -> Grammar:
-    line = rf"(?:{'|'.join(TYPES)}) \| (?:{'|'.join(ASPECTS)}) \| {span} => {span}"
-    if mode == "one_pass":
-        line += rf" \| {_SEVERITY}"
-    tables = _Tables(len(words))
-    first = tables.add(_Automaton(words, rf"{verdicts.NONE}|{line}(?:\n{line})*"), deciding=mode == "one_pass")
-    grammar = tables.grammar(first, [])
-    left = max_answer_tokens + 1
-    if grammar.distance_S[first] > left:
-        raise ValueError(
-            f"the vocabulary needs {grammar.distance_S[first]} tokens for the shortest verdict, and an answer has "
-            f"{left} with its end; raise max_answer_tokens or take another tokenizer"
-        )
-    if mode == "one_pass":
-        return grammar
-    # Lines of the first turn at most: so many can be asked for in the second.
-    lines = _most_lines(tables, grammar, first, max_answer_tokens)
-    automaton = _Automaton(words, rf"(?:{_SEVERITY}\n){{{lines - 1}}}{_SEVERITY}")
-    tables.add(automaton, deciding=True)
-    second = [tables.state(automaton, f"{SEVERITIES[0]}\n".encode() * (lines - n)) for n in range(1, lines + 1)]
-    grammar = tables.grammar(first, [0, *second])
-    if max(grammar.distance_S[grammar.second_L[1:]]) > left:
-        raise ValueError(
-            f"{lines} severities need {max(grammar.distance_S[grammar.second_L[1:]])} tokens, and an answer has {left} "
-            "with its end; raise max_answer_tokens"
-        )
-    return grammar
+def _counted(automaton: Automaton, table: Table, begins: np.ndarray) -> list[np.ndarray]:
+    """`next_SC` of a turn of so many lines, by the lines left: the end comes with the last one and not before."""
+    parts = []
+    for lines in range(1, len(begins) + 1):
+        left_TC = lines - table.breaks_SC
+        legal_TC = (table.next_SC >= 0) & (left_TC >= 1) & ((table.next_SC != automaton.final) | (left_TC == 1))
+        parts.append(np.where(legal_TC, begins[np.maximum(left_TC, 1) - 1] + table.next_SC, NOWHERE).astype(np.int32))
+    return parts
 
 
-class _Automaton:
-    """outlines-core's automaton of a pattern over tokens, and over single bytes: their ids follow the vocabulary's."""
-
-    def __init__(self, words: Sequence[bytes | None], pattern: str):
-        self.words, self.vocab_size = words, len(words)
-        by_bytes: dict[bytes, list[int]] = defaultdict(list)
-        for token, word in enumerate(words):
-            if word is not None:
-                by_bytes[word].append(token)
-        for byte in range(256):
-            by_bytes[bytes([byte])].append(self.vocab_size + byte)
-        unused = self.vocab_size + 256
-        index = outlines_core.Index(rf"(?:{pattern})\x00", outlines_core.Vocabulary(unused, dict(by_bytes)))
-        self.start: int = index.get_initial_state()
-        self.accepting: set[int] = set(index.get_final_states())
-        self.transitions: _Transitions = {
-            state: {token: after for token, after in row.items() if token != unused}
-            for state, row in index.get_transitions().items()
-        }
-
-    def step(self, state: int, byte: int) -> int:
-        return self.transitions[state][self.vocab_size + byte]
-
-    def open_to(self, state: int) -> bytes:
-        """The bytes that may follow."""
-        first = self.vocab_size
-        return bytes(sorted(token - first for token in self.transitions.get(state, ()) if token >= first))
-
-
-class _Tables:
-    """The tables of one or more automata side by side."""
-
-    def __init__(self, vocab_size: int):
-        self.vocab_size = vocab_size
-        self.states: dict[tuple[int, int], int] = {}
-        self.automata: list[_Automaton] = []
-        # Of each token: (state, next state, what it decides, line breaks in it), in the order of states.
-        self.edges: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
-        self.accepting: list[int] = []
-
-    def add(self, automaton: _Automaton, *, deciding: bool) -> int:
-        """Take an automaton in; gives the state that it starts in."""
-        number = len(self.automata)
-        self.automata.append(automaton)
-        for state in sorted({automaton.start, *automaton.transitions, *automaton.accepting}):
-            self.states[number, state] = len(self.states)
-        fork = bytes(sorted(word.encode()[0] for word in SEVERITIES))
-        forks = {state for state in automaton.transitions if deciding and automaton.open_to(state) == fork}
-        for state, row in automaton.transitions.items():
-            here = self.states[number, state]
-            for token, after in row.items():
-                if token < self.vocab_size:
-                    decides, breaks = _walk(automaton, forks, state, token)
-                    self.edges[token].append((here, self.states[number, after], decides, breaks))
-        self.accepting += [self.states[number, state] for state in sorted(automaton.accepting)]
-        return self.states[number, automaton.start]
-
-    def state(self, automaton: _Automaton, text: bytes) -> int:
-        """Where a text leads."""
-        state = automaton.start
-        for byte in text:
-            state = automaton.step(state, byte)
-        return self.states[self.automata.index(automaton), state]
-
-    def grammar(self, first: int, second: Sequence[int]) -> Grammar:
-        """The tables, without ways that lead to no end."""
-        S = len(self.states)
-        classes: dict[tuple[tuple[int, int, int, int], ...], int] = {(): 0}
-        class_V = np.zeros(self.vocab_size, np.int32)
-        for token, edges in self.edges.items():
-            class_V[token] = classes.setdefault(tuple(sorted(edges)), len(classes))
-        C = len(classes)
-        next_SC = np.full((S, C), _NOWHERE, np.int32)
-        decides_SC = np.zeros((S, C), np.int8)
-        self.breaks_SC = np.zeros((S, C), np.int32)
-        for of_class, number in classes.items():
-            for here, after, decides, breaks in of_class:
-                next_SC[here, number], decides_SC[here, number], self.breaks_SC[here, number] = after, decides, breaks
-        distance_S = _distances(next_SC, self.accepting)
-        next_SC[(next_SC >= 0) & (distance_S[next_SC] >= _FAR)] = _NOWHERE
-        return Grammar(class_V, next_SC, distance_S, decides_SC, first, np.array(second, np.int32))
-
-
-def _walk(automaton: _Automaton, forks: Iterable[int], state: int, token: int) -> tuple[int, int]:
-    """Which severity a token decides (1, 2 or 0 for none), and how many line breaks it holds."""
-    word = automaton.words[token]
-    assert word is not None
-    decides = 0
-    if forks:
-        for byte in word:
-            if state in forks:
-                decides = 1 + [severity.encode()[0] for severity in SEVERITIES].index(byte)
-            state = automaton.step(state, byte)
-    return decides, word.count(b"\n")
-
-
-def _distances(next_SC: np.ndarray, accepting: Sequence[int]) -> np.ndarray:
-    """[S] tokens at least from each state to an accepting one; `_FAR` where there is no way."""
+def _distances(next_SC: np.ndarray, finals: Sequence[int]) -> np.ndarray:
+    """[S] int32, tokens at least from each state to a final one; `_FAR` where there is no way."""
+    before: dict[int, set[int]] = defaultdict(set)
+    here, kind = np.nonzero(next_SC >= 0)
+    for state, after in set(zip(here.tolist(), next_SC[here, kind].tolist(), strict=True)):
+        before[after].add(state)
     distance_S = np.full(len(next_SC), _FAR, np.int32)
-    distance_S[list(accepting)] = 0
-    while True:
-        after_SC = np.where(next_SC >= 0, distance_S[next_SC], _FAR)
-        nearer_S = np.minimum(distance_S, after_SC.min(axis=1) + 1)
-        if np.array_equal(nearer_S, distance_S):
-            return distance_S
-        distance_S = nearer_S
+    reached, distance = set(finals), 0
+    while reached:
+        distance_S[list(reached)] = distance
+        distance += 1
+        reached = {state for after in reached for state in before[after] if distance_S[state] == _FAR}
+    return distance_S
 
 
-def _most_lines(tables: _Tables, grammar: Grammar, first: int, max_answer_tokens: int) -> int:
-    """The most lines that an answer of so many tokens can have."""
-    breaks_S = np.full(len(grammar.next_SC), -1, np.int64)  # the most line breaks on a way to each state so far
-    breaks_S[first] = 0
+def _most_lines(automaton: Automaton, table: Table, max_answer_tokens: int) -> int:
+    """The most lines that an answer of so many tokens can have.
+
+    Of all ways of so many tokens, the end within reach, the most line breaks: no answer has more lines than that.
+    """
+    distance_S = _distances(table.next_SC, [automaton.final])
+    here, kind = np.nonzero(table.next_SC >= 0)
+    edges = np.stack([here, table.next_SC[here, kind], table.breaks_SC[here, kind]])
+    here, after, added = np.unique(edges, axis=1)
+    breaks_S = np.full(automaton.size, -1)  # the most on a way to each state; -1 where there is none
+    breaks_S[automaton.start] = 0
     most = 0
-    here_S, class_C = np.nonzero(grammar.next_SC >= 0)
-    after, added = grammar.next_SC[here_S, class_C], tables.breaks_SC[here_S, class_C]
     for made in range(1, max_answer_tokens + 1):
-        reached = np.where(breaks_S[here_S] >= 0, breaks_S[here_S] + added, -1)
-        breaks_S = np.full_like(breaks_S, -1)
+        reached = np.where(breaks_S[here] >= 0, breaks_S[here] + added, -1)
+        breaks_S = np.full(automaton.size, -1)
         np.maximum.at(breaks_S, after, reached)
-        in_time_S = grammar.distance_S <= max_answer_tokens + 1 - made
-        most = max(most, int(breaks_S[in_time_S].max()))
-    return most + 1
+        most = max(most, breaks_S[distance_S <= max_answer_tokens + 1 - made].max(initial=0))
+    return int(most) + 1
 
 
-def _default_cache() -> Path:
-    given = os.environ.get("REEVAL_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reeval"
+def _default_cache() -> Path | None:
+    if given := os.environ.get("REEVAL_CACHE"):
+        return Path(given)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reeval"
+    except RuntimeError:  # nobody's home
+        return None
 
 
-_FIELDS = ("class_V", "next_SC", "distance_S", "decides_SC", "first", "second_L")
+_FIELDS = tuple(field.name for field in dataclasses.fields(Grammar))
 
 
 def _read(path: Path) -> Grammar | None:
@@ -266,18 +202,22 @@ def _read(path: Path) -> Grammar | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in _FIELDS}
+        return Grammar(**{**arrays, "first": int(arrays["first"])})
     except Exception:  # whatever a damaged file does to its reader
         return None
-    return Grammar(**{**arrays, "first": int(arrays["first"])})
 
 
 def _write(path: Path, grammar: Grammar) -> None:
     """Keep tables for the next run, which can do without."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **{name: getattr(grammar, name) for name in _FIELDS})
-        os.replace(temporary, path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                np.savez_compressed(file, **{name: getattr(grammar, name) for name in _FIELDS})
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
     except OSError:
         return

@@ -1,12 +1,16 @@
 """The bytes that each token of a tokenizer stands for."""
 
 import json
+import random
 import re
 from typing import Any
 
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+from tokenizers import Tokenizer, models
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _WORD = re.compile(r"\w")
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's sign for a space
+_SAMPLES, _TOKENS_OF_A_SAMPLE = 64, 8
 
 
 def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes | None]:
@@ -19,10 +23,10 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes | None]:
         tokenizer: a fast tokenizer of transformers.
         vocab_size: of the model, [V].
     Raises:
-        ValueError: for a tokenizer of another kind, or of more tokens than the model has.
+        ValueError: for a tokenizer of another kind, of more tokens than the model has, or one whose texts are not what
+            its tokens say.
     """
-    known = json.loads(tokenizer.backend_tokenizer.to_str())
-    kinds = set(_decoders(known["decoder"]))
+    kinds = {decoder["type"] for decoder in _decoders(tokenizer)}
     if "ByteLevel" in kinds:
         of_text = _byte_level
     elif "ByteFallback" in kinds:
@@ -35,45 +39,93 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes | None]:
     added = tokenizer.added_tokens_decoder
     found: list[bytes | None] = [None] * vocab_size
     for text, token in tokenizer.get_vocab().items():
+        # Of added tokens, white space that is kept whole is text, such as Gemma's "\n\n"; words between "<" and ">" are
+        # for control. A model may lack rows for those that it has no use for, such as Gemma's image token.
+        if token in added and (added[token].special or _WORD.search(text)):
+            continue
         if token >= vocab_size:
-            raise ValueError(f"the tokenizer has token {token}, and the model a vocabulary of {vocab_size}")
-        if token not in added:
-            found[token] = of_text(text)
-        elif not added[token].special and not _WORD.search(text):
-            # White space that is kept whole, such as Gemma's "\n\n".
-            found[token] = text.replace(_SPACE, " ").encode()
-    return [each or None for each in found]
+            raise ValueError(
+                f"the tokenizer has a token {token}, and the model a vocabulary of {vocab_size}: they do not belong "
+                "together; take the tokenizer of the model"
+            )
+        found[token] = of_text(text) or None
+    _compare(tokenizer, found)
+    return found
 
 
-def rewrites_decoded_text(tokenizer: Any) -> bool:
-    """Whether the tokenizer changes the text after tokens are put together."""
-    kinds = _decoders(json.loads(tokenizer.backend_tokenizer.to_str())["decoder"])
-    return "ByteLevel" in kinds and kinds[-1] != "ByteLevel"
+def rewritten(tokenizer: Any) -> str:
+    """Characters beside which the decoder of a byte-level tokenizer rewrites text; mostly there are none.
+
+    The embedded judge's takes a space away that follows an opening quote, which it knows by the "|" or ">" before.
+
+    Raises:
+        ValueError: for a tokenizer that rewrites anything else.
+    """
+    decoders = _decoders(tokenizer)
+    if all(decoder["type"] != "ByteLevel" for decoder in decoders):
+        return ""
+    others = [decoder for decoder in decoders if decoder["type"] not in ("ByteLevel", "Fuse")]
+    for decoder in others:
+        if decoder["type"] != "Replace" or not re.search("[|>]", decoder["pattern"].get("String", "")):
+            raise ValueError("the tokenizer rewrites decoded text, which a grammar cannot see; decode freely instead")
+    return "|>" if others else ""
 
 
-def _decoders(decoder: dict[str, Any] | None) -> list[str]:
-    """The kinds of a tokenizer's decoders, in their order."""
+def _decoders(tokenizer: Any) -> list[dict[str, Any]]:
+    """A tokenizer's decoders in their order, as its file tells them."""
+    # Beside an empty model: writing a real one out takes a second.
+    alone = Tokenizer(models.BPE())
+    if (backend := getattr(tokenizer, "backend_tokenizer", None)) is not None and backend.decoder is not None:
+        alone.decoder = backend.decoder
+    decoder = json.loads(alone.to_str())["decoder"]
     if decoder is None:
         return []
-    if decoder["type"] == "Sequence":
-        return [kind for each in decoder["decoders"] for kind in _decoders(each)]
-    return [decoder["type"]]
+    return decoder["decoders"] if decoder["type"] == "Sequence" else [decoder]
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """The characters that byte-level BPE writes bytes with: printable ones stand for themselves."""
+def _byte_alphabet() -> dict[int, str]:
+    """How to turn the characters that byte-level BPE writes bytes with into those bytes, read as Latin-1.
+
+    Printable bytes stand for themselves, the others, in order, for characters from 256 on. Latin-1 of the others is
+    turned into a character that is none.
+    """
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+    return {256 + i: chr(byte) for i, byte in enumerate(others)} | dict.fromkeys(others, "\uffff")
 
 
 _ALPHABET = _byte_alphabet()
 
 
-def _byte_level(text: str) -> bytes | None:
-    return bytes(_ALPHABET[character] for character in text) if all(c in _ALPHABET for c in text) else None
+def _byte_level(text: str) -> bytes:
+    try:
+        return text.translate(_ALPHABET).encode("latin-1")
+    except UnicodeEncodeError:  # not in the alphabet: an added token, which stands for itself
+        return text.encode()
 
 
 def _sentence_piece(text: str) -> bytes:
     match = _BYTE_TOKEN.fullmatch(text)
     return bytes([int(match[1], 16)]) if match else text.replace(_SPACE, " ").encode()
+
+
+def _compare(tokenizer: Any, words: list[bytes | None]) -> None:
+    """Decode some tokens in a row, to see that they are what they are taken for, but for white space at the ends."""
+    choose = random.Random(0)
+    whole = [token for token, word in enumerate(words) if word and _is_text(word)]
+    for _ in range(_SAMPLES if whole else 0):
+        tokens = choose.choices(whole, k=_TOKENS_OF_A_SAMPLE)
+        text = b"".join(words[token] or b"" for token in tokens).decode()
+        decoded = tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        if decoded.strip() != text.strip():
+            raise ValueError(
+                f"the tokenizer's texts are not what its tokens say (tokens {tokens}); decode freely instead"
+            )
+
+
+def _is_text(word: bytes) -> bool:
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gemma3_tokenizer import gemma3_tokenizer
+from small_tokenizers import AWKWARD, HALVES, byte_level, sentence_piece
 
 from reeval import embedded, hf, verdicts
 from reeval.data.conversation import Conversation
@@ -18,6 +19,14 @@ from reeval.verdicts import Verdict
 
 QWEN3 = Path(__file__).parents[3] / "shared" / "data" / "qwen3-tokenizer"
 BUDGET = 96
+TOKENIZERS = {
+    "embedded": lambda: hf.load_tokenizer(embedded.DIRECTORY),
+    "gemma3": gemma3_tokenizer,
+    "qwen3": lambda: hf.load_tokenizer(QWEN3),
+    "bytes": byte_level,
+    "crafted": lambda: byte_level([*(text.encode() for text in AWKWARD), *HALVES], added=["  "]),
+    "llama": lambda: sentence_piece(AWKWARD, prefix=True, added=["\n\n\n"]),
+}
 
 
 class Speaker:
@@ -26,8 +35,7 @@ class Speaker:
     def __init__(self, kind: str, mode: str, cache: Path, *, budget: int = BUDGET):
         if kind == "qwen3" and not QWEN3.is_dir():
             pytest.skip("the real Qwen3 tokenizer is not here; two others are")
-        tokenizer = {"embedded": embedded.DIRECTORY, "qwen3": QWEN3}.get(kind)
-        self.tokenizer = gemma3_tokenizer() if tokenizer is None else hf.load_tokenizer(tokenizer)
+        self.tokenizer = TOKENIZERS[kind]()
         self.conversation = Conversation(self.tokenizer, "compact-1")
         self.vocab_size = len(self.tokenizer) + 67  # models have rows to spare
         self.end = self.conversation.end
@@ -87,7 +95,7 @@ def speak(tmp_path_factory):
     return speaker
 
 
-kinds = pytest.mark.parametrize("kind", ["embedded", "gemma3", "qwen3"])
+kinds = pytest.mark.parametrize("kind", TOKENIZERS)
 VERDICT = Verdict(
     (
         Error("inaccuracy", "laterality", "right effusion", "left effusion", "significant"),
@@ -211,18 +219,16 @@ def test_tables_are_kept_and_made_anew_where_they_are_damaged(tmp_path, monkeypa
     assert Speaker("embedded", "one_pass", tmp_path / "file" / "below").grammar.first == first.first
 
 
-def test_too_small_an_answer_and_a_foreign_tokenizer_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="for the shortest verdict"):
+def test_too_small_an_answer_and_a_poor_vocabulary_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="a verdict takes 2 tokens at least, its end counted, .* raise it"):
         Speaker("embedded", "one_pass", tmp_path, budget=0)
-
-    class Foreign:
-        class backend_tokenizer:
-            @staticmethod
-            def to_str():
-                return '{"decoder": {"type": "WordPiece"}}'
-
-    with pytest.raises(ValueError, match="byte-level or a byte-fallback"):
-        compile_grammar(Foreign(), 10, 0, "one_pass", max_answer_tokens=9, cache=tmp_path)
+    for mode in MODES:
+        tokenizer = byte_level(bytes_of=b'abcdefghijklm "=>')
+        with pytest.raises(ValueError, match="cannot spell a verdict"):
+            compile_grammar(tokenizer, 50, len(tokenizer) - 1, mode, max_answer_tokens=99, cache=tmp_path)
+    with pytest.raises(ValueError, match="ends answers with token 300, and the model has 259"):
+        compile_grammar(byte_level(), 259, 300, "one_pass", max_answer_tokens=99, cache=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_free_decoding_allows_everything_and_decides_nothing():
