@@ -14,6 +14,7 @@ from reeval.synth.injectors.listings import Listing, denials
 from reeval.synth.injectors.passages import added, all_dropped, exchanged, joined, leaned_on, sections, terse
 from reeval.synth.injectors.spaces import anchor_of, unruled, words_of
 from reeval.synth.injectors.weights import denied, findings_table, relatives, standing
+from reeval.synth.mentions import ABSENT
 from reeval.synth.terms import Finding
 
 _RULE = "finding.fabrication."
@@ -65,7 +66,7 @@ def _added(
     full = f"{full.rstrip('.')}{beside.replace(', no ', ' without ')}."
     text = fragment if brief else full
     rule = _RULE + entry["rule"]
-    topics = frozenset({concept, *_named(beside)})
+    topics = frozenset({concept, *terms.concepts(beside)})
     if entry["rule"] == "benign":
         return _benign(analysis, finding, entry, text, lists)
     answered = answer_to(analysis, finding, fragment, beside=rng.random() < 0.7)
@@ -99,12 +100,6 @@ def _added(
     return Edit(rule, together, span, topics) if together else None
 
 
-def _named(words: str) -> set[str]:
-    """The concepts of the findings that some words name."""
-    found = (terms.findings()[m[0].value] for _, _, m in terms.find(words, 0, len(words)) if m[0].slot == "finding")
-    return {finding.concept for finding in found}
-
-
 def _renumbered(analysis: Analysis, anchor: int, gone: set[int]) -> bool:
     """Whether items of the list that sentence `anchor` belongs to go, so that its numbers change twice."""
     section = analysis.sentence(anchor).section
@@ -117,7 +112,7 @@ def _unsaid(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> tupl
     whole: set[int] = set()
     changes: list[Change] = []
     related = relatives(concept)
-    for index in {m.sentence for c, group in denied(analysis).items() for m in group if c == concept}:
+    for index in {m.sentence for m in denied(analysis).get(concept, ())}:
         listing = lists.get(index)
         if listing is None:
             return None
@@ -131,7 +126,7 @@ def _unsaid(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> tupl
         if part is None:
             return None
         changes += part
-    if any(m.finding.concept in related and m.polarity not in ("absent",) for m in analysis.mentions):
+    if any(m.finding.concept in related and m.polarity != ABSENT for m in analysis.mentions):
         return None
     return whole, changes
 

@@ -16,6 +16,8 @@ from reeval.synth.injectors.weights import findings_table, relatives, standing
 _RULE = "finding.fabrication.normal"
 # How many a report gives.
 _MOST = 3
+# Said only where the words of the structure do not occur.
+_SILENT = {"mediastinal_shift": "trachea", "widened_mediastinum": "widen", "rib_fracture": "rib", "free_air": "free"}
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
@@ -68,12 +70,9 @@ def _normal(
             if not re.fullmatch(r"\s+or\s+", analysis.document.lower[low:high]):
                 return None
             changes = (Change(low, high, ", "), Change(end, end, f" or {entry['item']}"))
-        if analysis.document.capitals:
-            changes = tuple(Change(c.start, c.end, c.new.upper()) for c in changes)
+        changes = tuple(Change(c.start, c.end, analysis.document.cased(c.new)) for c in changes)
         return Edit(_RULE, changes, (end, end), topics)
-    if entry["finding"] in ("mediastinal_shift", "widened_mediastinum", "rib_fracture", "free_air") and not _silent(
-        analysis, entry["finding"]
-    ):
+    if entry["finding"] in _SILENT and _SILENT[entry["finding"]] in analysis.document.lower:
         return None
     text: str = rng.choice(entry["brief" if brief else "full"])
     anchor = anchor_of(analysis, finding, finding.concept, set())
@@ -81,11 +80,3 @@ def _normal(
         return None
     end = analysis.sentence(anchor).end
     return Edit(_RULE, added(analysis, anchor, text), (end, end), topics)
-
-
-def _silent(analysis: Analysis, name: str) -> bool:
-    """Whether the words of a structure do not occur."""
-    word = {"mediastinal_shift": "trachea", "widened_mediastinum": "widen", "rib_fracture": "rib", "free_air": "free"}[
-        name
-    ]
-    return word not in analysis.document.lower

@@ -20,6 +20,7 @@ from reeval.synth.injectors.passages import (
     refers_to_others,
     sections,
 )
+from reeval.synth.injectors.spaces import words_of
 from reeval.synth.injectors.weights import HARMLESS, denied, findings_table, relatives, standing, weight_of
 from reeval.synth.mentions import ABSENT, PRESENT, UNCLEAR, Mention, follow_ups
 
@@ -81,7 +82,7 @@ def _findings(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         if unit.weight != "benign" and _advised(analysis, unit):
             continue
         later = {i for index in unit.whole for i in follow_ups(analysis.document, index)} - unit.whole
-        if any(analysis.by_sentence.get(i) or not analysis.clean(i) for i in later):
+        if any(analysis.by_sentence[i] or not analysis.clean(i) for i in later):
             continue
         gone = unit.whole | later
         if leaned_on(analysis, gone) or refers_to_others(analysis, gone):
@@ -127,7 +128,7 @@ def _unit(analysis: Analysis, concept: str, lists: dict[int, Listing]) -> _Unit 
         return None
     spoken = [_spoken()[known] for known in concepts if known in _spoken()]
     if any(
-        index not in whole and index not in listed and pattern.search(_words(analysis, index))
+        index not in whole and index not in listed and pattern.search(words_of(analysis, index))
         for index, sentence in enumerate(analysis.document.sentences)
         for pattern in spoken
         if sentence.section != "other"
@@ -151,20 +152,15 @@ def _weight(analysis: Analysis, mentions: list[Mention]) -> str:
     places = {m.sentence for m in (*urgent, *actionable)}
     if any(weight_of(m) == "benign" and (m.sentence in places or m.reading or not m.clean) for m in mentions):
         return "open"  # what looks like more is, or may be, read as something harmless
-    if any(HARMLESS.search(_words(analysis, m.sentence)) for m in (*urgent, *actionable)):
+    if any(HARMLESS.search(words_of(analysis, m.sentence)) for m in (*urgent, *actionable)):
         return "open"
     return "urgent" if urgent and all(m.polarity == PRESENT for m in urgent) else "actionable" if actionable else "open"
-
-
-def _words(analysis: Analysis, index: int) -> str:
-    sentence = analysis.sentence(index)
-    return analysis.document.lower[sentence.start : sentence.end]
 
 
 def _advised(analysis: Analysis, unit: _Unit) -> bool:
     """Whether advice that stays could be about this finding."""
     return any(
-        index not in unit.whole and _ADVICE.search(_words(analysis, index))
+        index not in unit.whole and _ADVICE.search(words_of(analysis, index))
         for index in range(len(analysis.document.sentences))
     )
 
@@ -172,7 +168,7 @@ def _advised(analysis: Analysis, unit: _Unit) -> bool:
 def _known(analysis: Analysis, unit: _Unit, index: int) -> bool:
     """Whether a sentence speaks of something that may be old, and so of another thing than the one acted on."""
     group = analysis.by_sentence[index]
-    return all(weight_of(m) != unit.weight for m in group) and bool(HARMLESS.search(_words(analysis, index)))
+    return all(weight_of(m) != unit.weight for m in group) and bool(HARMLESS.search(words_of(analysis, index)))
 
 
 def _fits(analysis: Analysis, index: int, weight: str) -> bool:
@@ -186,7 +182,7 @@ def _fits(analysis: Analysis, index: int, weight: str) -> bool:
     if not analysis.clean(index):
         return False
     sentence = analysis.sentence(index)
-    rest = list(_words(analysis, index))
+    rest = list(words_of(analysis, index))
     for mention in group:
         for at in range(mention.low, mention.high):
             rest[at - sentence.start] = " "
@@ -250,7 +246,7 @@ def _denied(
     if unit.whole - {m.sentence for m in unit.mentions if m.finding.concept in told}:
         return None  # a sentence about something else would go unanswered
     first, *others = sorted(unit.whole)
-    verb = re.search(r"\b(?:is|are|remains?|appears?)\b", _words(analysis, first))
+    verb = re.search(r"\b(?:is|are|remains?|appears?)\b", words_of(analysis, first))
     texts = rng.sample(texts, len(texts))
     texts.sort(key=lambda text: bool(re.search(r"\b(?:is|are)\b", text)) != bool(verb))
     changes = list(exchanged(analysis, first, texts[0]))
@@ -295,9 +291,9 @@ def _normals(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:
         index = normal.sentence
         if not normal.whole or not analysis.clean(index) or leaned_on(analysis, [index]):
             continue
-        if any(m.polarity != ABSENT for m in analysis.by_sentence.get(index, [])):
+        if any(m.polarity != ABSENT for m in analysis.by_sentence[index]):
             continue
-        if _NOT_NORMAL.search(_words(analysis, index)):
+        if _NOT_NORMAL.search(words_of(analysis, index)):
             continue
         twins = [n for n in analysis.normals if n is not normal and set(n.names) & set(normal.names)]
         changes = dropped(analysis, index) if not twins else None

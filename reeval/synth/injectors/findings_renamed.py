@@ -9,6 +9,7 @@ from typing import Any
 from reeval.synth import terms
 from reeval.synth.analysis import Analysis, Instance
 from reeval.synth.edit import Change, Edit
+from reeval.synth.english import indefinite
 from reeval.synth.injectors.answers import answer_to
 from reeval.synth.injectors.listings import denials
 from reeval.synth.injectors.passages import all_dropped, joined, leaned_on, sections
@@ -19,7 +20,6 @@ from reeval.synth.terms import Finding
 
 _RULES = {"other": "finding.inaccuracy.urgency", "same": "finding.inaccuracy.same-action"}
 _ARTICLE = re.compile(r"\b(an?)\s+$")
-_VOWEL = re.compile(r"[aeio]|unus|8\b|11\b|18\b")
 # What comes before a name that is not a finding of its own.
 _HANGING = re.compile(r"/\s*$|and/or\s*$|\b(?:dextro|levo)\s*$")
 # Words behind a name that tie it to something.
@@ -91,7 +91,7 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
     if (
         answered is None
         or answered.clear is not None
-        or not unruled(analysis, new, {*answered.handled, *_touched(instance), *denials(analysis)})
+        or not unruled(analysis, new, {*answered.handled, *instance.sentences, *denials(analysis)})
     ):
         return None
     in_impression = any(analysis.sentence(i).section == "impression" for i in instance.sentences)
@@ -102,10 +102,6 @@ def _edit(analysis: Analysis, instance: Instance, option: Mapping[str, Any], rul
     rest = all_dropped(analysis, answered.gone)
     together = joined([*changes, *answered.changes, *rest]) if rest is not None else None
     return Edit(rule, together, (first.start, first.end), topics) if together else None
-
-
-def _touched(instance: Instance) -> set[int]:
-    return {mention.sentence for mention in instance.mentions}
 
 
 def _fragment(analysis: Analysis, mention: Mention, changes: tuple[Change, ...]) -> str:
@@ -217,7 +213,7 @@ def _renamed(analysis: Analysis, instance: Instance, option: list[str]) -> tuple
         before = document.lower[: mention.low]
         article = _ARTICLE.search(before)
         many = mention.value("count") not in ("", "one") or mention.plural
-        if not mention.plural and (many or ((article is not None) == (new in _MASS) and article is not None)):
+        if not mention.plural and (many or (article and new in _MASS)):
             return None  # "an airspace disease", "several scarring"
         sentence = analysis.sentence(mention.sentence)
         whole = document.lower[sentence.start : mention.low]
@@ -230,13 +226,13 @@ def _renamed(analysis: Analysis, instance: Instance, option: list[str]) -> tuple
             # "there is pleural thickening": a name that is counted needs its article, before the first word.
             if mention.finding.mass:
                 word = document.lower[mention.low : mention.start] or new
-                changes.append(Change(mention.low, mention.low, _a(document.capitals, word)))
+                changes.append(Change(mention.low, mention.low, document.cased(f"{indefinite(word)} ")))
         elif article and mention.low == mention.start:
-            old, needed = article[1], "an" if _VOWEL.match(new) else "a"
+            old, needed = article[1], indefinite(new)
             if old != needed:
                 at = article.start(1)
                 text = document.text[at : at + len(old)]
-                needed = needed.upper() if document.capitals else needed.capitalize() if text[0].isupper() else needed
+                needed = document.cased(needed.capitalize() if text[0].isupper() else needed)
                 changes.append(Change(at, at + len(old), needed))
         text = document.text[mention.start : mention.end]
         if document.capitals:
@@ -248,8 +244,3 @@ def _renamed(analysis: Analysis, instance: Instance, option: list[str]) -> tuple
     if any(a.end > b.start for a, b in itertools.pairwise(ordered)):
         return None
     return tuple(ordered)
-
-
-def _a(capitals: bool, word: str) -> str:
-    article = "an " if _VOWEL.match(word) else "a "
-    return article.upper() if capitals else article

@@ -1,15 +1,12 @@
 """finding.fabrication of denials that the report already makes, in narrower words: they agree with it and change
 nothing, and bring the words of grave findings into harmless differences."""
 
-import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import Any
 
-from reeval.synth import terms
+from reeval.synth import terms, toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.edit import Edit
 from reeval.synth.injectors.passages import added, sections, terse
@@ -28,10 +25,8 @@ _COUNTED = re.compile(r"\b(?:nodule|mass|lesion|fracture|deformity)\b")
 _PARTIAL = re.compile(r"otherwise|\b(?:right|left|this|remaining|remainder)\b")
 
 
-@functools.cache
 def _data() -> Mapping[str, Any]:
-    text = resources.files(__package__).joinpath("repeated.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return toml.table("injectors/repeated.toml")
 
 
 def edits(analysis: Analysis, rng: random.Random) -> Iterator[Edit]:

@@ -3,11 +3,10 @@
 import functools
 import random
 import re
-import tomllib
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
+from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import PLACEHOLDER
 from reeval.synth.edit import Change, Edit, replaced
@@ -33,8 +32,7 @@ _LONGER = {"day": "week", "week": "month", "month": "year"}
 
 @functools.cache
 def _table() -> dict[str, Any]:
-    file = resources.files(__package__).joinpath("recommendations.toml")
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    table = toml.read("injectors/recommendations.toml")
     for name in ("advice", "generic", "needed", "opening", "clause", "interval"):
         table[name] = re.compile(table[name])
     table["changed"] = [(re.compile(entry["from"]), entry["to"]) for entry in table["changed"]]
@@ -83,7 +81,7 @@ def _lost(analysis: Analysis, index: int) -> Iterator[Edit]:
     clause = _table()["clause"].search(words)
     if _goes_on(analysis, index):
         return
-    if _table()["opening"].match(words) and not any(m.polarity == ABSENT for m in analysis.by_sentence.get(index, [])):
+    if _table()["opening"].match(words) and not any(m.polarity == ABSENT for m in analysis.by_sentence[index]):
         kind = _kind(words)
         changes = all_dropped(analysis, [index])
         # Of what is normal there was nothing to tell.
@@ -114,9 +112,8 @@ def _changed(analysis: Analysis, index: int, rng: random.Random) -> Iterator[Edi
         low, high = start + interval.start(), start + interval.end()
         unit = interval["unit"]
         if unit in _LONGER:
-            new = f"{interval['low']}"
-            if interval["high"]:
-                new += _between(interval, interval["high"])
+            joint = "-" if interval["join"] == "-" else " to "
+            new = joint.join(number for number in (interval["low"], interval["high"]) if number)
             longer = f"{new}{interval['gap']}{_LONGER[unit]}{interval['s']}"
             yield Edit(f"{_RULE}inaccuracy.interval", (_replaced(analysis, low, high, longer),), (low, high), _TOPICS)
         same = None
@@ -139,10 +136,6 @@ def _changed(analysis: Analysis, index: int, rng: random.Random) -> Iterator[Edi
         end = high if not new.endswith(" ") else high + len(re.match(r"\w*", words[high - start :])[0])  # type: ignore[index]
         change = _replaced(analysis, low, high, new)
         yield Edit(f"{_RULE}inaccuracy.misdirected", (change,), (low, end), _TOPICS)
-
-
-def _between(interval: re.Match[str], high: str) -> str:
-    return f"-{high}" if interval["join"] == "-" else f" to {high}"
 
 
 def _replaced(analysis: Analysis, start: int, end: int, new: str) -> Change:

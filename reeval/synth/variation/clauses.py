@@ -8,6 +8,7 @@ from reeval.synth import toml
 from reeval.synth.analysis import Analysis
 from reeval.synth.document import Document
 from reeval.synth.edit import Change, fitted
+from reeval.synth.english import indefinite
 
 _LEAD = re.compile(
     r"(?:specifically|otherwise|overall|currently|again|also|additionally|in addition|in particular"
@@ -16,8 +17,6 @@ _LEAD = re.compile(
 _STOP = re.compile(r"[.;!\s]*$")
 # Names that keep their capital within a sentence.
 _NAMED = re.compile(r"(?:Port|Swan|Dobhoff|Mediport|Hickman|Kerley|Bochdalek|Morgagni|Schmorl|Harrington)\b")
-# "No" and "the" aside, a word whose sound is not told by its first letter.
-_AN = re.compile(r"(?:[aeio]|un(?!i)|ul|up|um|8|11\b|18\b|[FHLMNRSX][A-Z]+\b)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def any_of(words: list[str]) -> str:
 
 def article(phrase: str) -> str:
     """The phrase with its indefinite article."""
-    return ("an " if _AN.match(phrase) else "a ") + phrase
+    return f"{indefinite(phrase)} {phrase}"
 
 
 def neighbours(analysis: Analysis, index: int) -> bool:
