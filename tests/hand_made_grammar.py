@@ -6,14 +6,18 @@ from reeval.decode.grammar import Grammar
 
 
 def steered(vocabulary: int, end: int) -> Grammar:
-    """Five states in which some classes of tokens are allowed, two of them accepting; one state decides."""
+    """Five states in which some classes of tokens are allowed, two of them accepting.
+
+    Three classes decide. The last four tokens are never allowed, which stand for images in some models.
+    """
     noise = np.random.default_rng(1)
-    S, C, ends = 5, 7, 6
+    S, C, ends, never = 5, 8, 6, 7
     class_V = noise.integers(0, ends, vocabulary).astype(np.int32)
+    class_V[-4:] = never
     class_V[end] = ends
     next_SC = np.where(noise.random((S + 1, C)) < 0.6, noise.integers(0, S, (S + 1, C)), -1).astype(np.int32)
     next_SC[:, 0] = (np.arange(S + 1) + 1) % S  # a way from each state to each
-    next_SC[:, ends], next_SC[S] = -1, -1
+    next_SC[:, ends:], next_SC[S] = -1, -1
     next_SC[[2, 4], ends] = S
     distance_S = np.full(S + 1, 99, np.int32)
     distance_S[S] = 0

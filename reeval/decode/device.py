@@ -4,6 +4,7 @@ Shape letters as in `slots`.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from reeval import sharding
 from reeval.decode import choose
 from reeval.decode.grammar import Grammar
 from reeval.decode.memory import Memory, bytes_held
-from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, empty, grown, shardings
+from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, empty, grown, shardings, written
 from reeval.models.attention import KeyValues
 from reeval.models.decoder import Unstacked
 
@@ -40,9 +41,9 @@ class Device:
         self._whole = sharding.replicated(mesh)
         self._compiled: dict[tuple[Any, ...], Any] = {}
 
-    def compilations(self) -> int:
-        """Programs compiled so far."""
-        return len(self._compiled)
+    def compilations(self) -> Counter[str]:
+        """How many programs were compiled so far, by name. `written`, `grown` and `begun` are small."""
+        return Counter(name for name, *_ in self._compiled)
 
     def prefix(self, weights: nnx.State) -> Cache | None:
         """The keys and values of what prompts share."""
@@ -61,18 +62,14 @@ class Device:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding), slots)
 
     def grown(self, slots: Slots, length: int) -> Slots:
-        """Slots with room for `length` tokens each; one array after the other, so that no two caches are held."""
-
-        def more(x: jax.Array, axis: int) -> jax.Array:
-            key = ("grown", x.shape, axis, length)
-            if key not in self._compiled:
-                function = functools.partial(grown, axis=axis, length=length)
-                self._compiled[key] = jax.jit(function, out_shardings=x.sharding).lower(x).compile()
-            made = self._compiled[key](x)
-            x.delete()
-            return made
-
-        return slots._replace(cache=tuple(KeyValues(more(kv.k, 3), more(kv.v, 2)) for kv in slots.cache))
+        """Slots with room for `length` tokens each."""
+        function = functools.partial(grown, length=length)
+        made = []
+        for kv in slots.cache:
+            program = self._compile("grown", function, kv, placed=_shardings(kv), static=length)
+            made.append(program(kv))
+            kv.k.delete(), kv.v.delete()  # so that no two caches are held
+        return slots._replace(cache=tuple(made))
 
     def prefill(
         self,
@@ -83,10 +80,11 @@ class Device:
         starts: Starts,
         images: np.ndarray | None,
     ) -> Slots:
-        """See `Programs.prefill`."""
-        placed_images = None if images is None else self._rows(images)
-        arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), placed_images)
-        return self._program("prefill", *arguments)(*arguments)
+        """Begin first turns with packed prompts; see `Programs.prefill`."""
+        placed = self._rows(rows)
+        arguments = (weights, prefix, placed, None if images is None else self._rows(images))
+        new = self._program("prefill", *arguments)(*arguments)
+        return self._begun(slots, new, placed, starts)
 
     def go_on(
         self,
@@ -97,9 +95,11 @@ class Device:
         starts: Starts,
         slot_R: np.ndarray,
     ) -> Slots:
-        """See `Programs.go_on`."""
-        arguments = (weights, slots, prefix, self._rows(rows), self._put(starts), self._rows(slot_R))
-        return self._program("go_on", *arguments)(*arguments)
+        """Begin second turns; see `Programs.go_on`."""
+        placed = self._rows(rows)
+        arguments = (weights, prefix, placed, slots, self._rows(slot_R))
+        new = self._program("go_on", *arguments)(*arguments)
+        return self._begun(slots, new, placed, starts)
 
     def decode(
         self, weights: nnx.State, slots: Slots, prefix: Cache | None, unstacked: Unstacked
@@ -116,11 +116,9 @@ class Device:
         """
         slots, prefix, unstacked = self._slots(weights, self.length), self._prefix(weights), self._unstacked(weights)
         row_RT = self._abstract(rows, np.int32, "batch", None)
-        fresh_B, one_B = (self._abstract((self.slots,), dtype, None) for dtype in (bool, np.int32))
-        starts = Starts(fresh_B, one_B, one_B, one_B, one_B, self._abstract((self.slots, 2), np.uint32, None, None))
         seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
         programs = [
-            self._program("prefill", weights, slots, prefix, Rows(*[row_RT] * 6), starts, seen),
+            self._program("prefill", weights, prefix, Rows(*[row_RT] * 6), seen),
             self._program("decode", weights, slots, prefix, unstacked, self.tables),
         ]
         return Memory(
@@ -130,23 +128,36 @@ class Device:
             temporaries=max(program.memory_analysis().temp_size_in_bytes for program in programs),
         )
 
+    def _begun(self, slots: Slots, new: Cache, rows: Rows, starts: Starts) -> Slots:
+        """With new entries in the cache, and turns that begin."""
+        made = []
+        for kv, more in zip(slots.cache, new, strict=True):
+            arguments = (kv, more, rows.slot_RT, rows.index_RT)
+            made.append(self._compile("written", written, *arguments, placed=_shardings(kv), donated=0)(*arguments))
+        others, starts = slots._replace(cache=()), self._put(starts)
+        begun = self._compile("begun", self.programs.begun, others, starts, placed=_shardings(others))
+        return begun(others, starts)._replace(cache=tuple(made))
+
     def _program(self, name: str, *arguments: Any) -> Any:
-        """A method of `Programs`, compiled for these arguments: weights, then slots if it takes any, and others."""
-        weights, *others = arguments
-        key = (name, *(leaf.shape for leaf in jax.tree.leaves(others)))
+        """A method of `Programs` that runs the model, compiled for these arguments."""
+        function, weights = getattr(self.programs, name), arguments[0]
+        if name == "prefix":
+            return self._compile(name, function, *arguments, placed=_shardings(self._prefix(weights)))
+        if name == "unstacked":
+            return self._compile(name, function, *arguments, placed=_shardings(self._unstacked(weights)))
+        if name == "decode":
+            placed = (_shardings(arguments[1]), Made(self._whole, self._whole, self._whole))
+            return self._compile(name, function, *arguments, placed=placed, donated=1)
+        placed = _shardings(self._slots(weights, 1).cache)
+        return self._compile(name, function, *arguments, placed=placed)
+
+    def _compile(
+        self, name: str, function: Any, *arguments: Any, placed: Any, donated: int | None = None, static: Any = None
+    ) -> Any:
+        """A function compiled for arguments of these shapes; `static` is what else it depends on."""
+        key = (name, static, *(leaf.shape for leaf in jax.tree.leaves(arguments)))
         if key not in self._compiled:
-            placed: Any
-            if name == "prefix":
-                placed = self._prefix(weights)
-            elif name == "unstacked":
-                placed = self._unstacked(weights)
-            else:
-                placed = others[0]
-            placed = _shardings(placed)
-            if name == "decode":
-                placed = (placed, Made(self._whole, self._whole, self._whole))
-            donated = () if name in ("prefix", "unstacked") else (1,)
-            jitted = jax.jit(getattr(self.programs, name), donate_argnums=donated, out_shardings=placed)
+            jitted = jax.jit(function, out_shardings=placed, donate_argnums=() if donated is None else donated)
             self._compiled[key] = jitted.lower(*arguments).compile()
         return self._compiled[key]
 

@@ -171,7 +171,7 @@ class Engine:
 
     def compilations(self) -> int:
         """Programs compiled so far."""
-        return self.device.compilations()
+        return self.device.compilations().total()
 
     def memory(self, weights: nnx.State) -> Memory:
         """Bytes that a run takes on each device, known before anything runs; the weights may be abstract."""
@@ -293,6 +293,7 @@ class _Run:
         """Let the cache hold what it is to hold, and `more` tokens of each conversation: what it holds is all read."""
         reaches = self.engine.reaches
         longest = max(seat.length for seat in self.seats if seat is not None) + more
+        longest = max(longest, *(len(own) for _, own in self.waiting)) if self.waiting else longest
         if longest > self.room and self.room < reaches[-1]:
             self.room = bucket(reaches, min(longest, reaches[-1]))
             self.slots = self.device.grown(self.slots, self.room)

@@ -101,32 +101,16 @@ class Programs:
             _, new = nnx.merge(self.graph, weights).extend(tokens_P[None], positions_1P)
             return tuple(_placed(KeyValues(kv.k[0].swapaxes(1, 2), kv.v[0]), _AXES[1:]) for kv in new)
 
-    def prefill(
-        self,
-        weights: nnx.State,
-        slots: Slots,
-        prefix: Cache | None,
-        rows: Rows,
-        starts: Starts,
-        images: jax.Array | None,
-    ) -> Slots:
-        """Begin first turns. `images`: [R, 1, C, side, side]."""
+    def prefill(self, weights: nnx.State, prefix: Cache | None, rows: Rows, images: jax.Array | None) -> Cache:
+        """Keys [R, K, H, T] and values [R, K, T, H] of packed prompts. `images`: [R, 1, C, side, side]."""
         with sharding.activations(self.mesh):
             past = _past(prefix, rows.start_RT)
             model = nnx.merge(self.graph, weights)
             _, new = model.extend(rows.tokens_RT, rows.positions_RT, past, segments_BT=rows.segments_RT, images=images)
-            return self._begun(_written(slots, new, rows), starts)
+            return _turned(new)
 
-    def go_on(
-        self,
-        weights: nnx.State,
-        slots: Slots,
-        prefix: Cache | None,
-        rows: Rows,
-        starts: Starts,
-        slot_R: jax.Array,
-    ) -> Slots:
-        """Begin second turns, each a row that continues the cache of slot `slot_R`."""
+    def go_on(self, weights: nnx.State, prefix: Cache | None, rows: Rows, slots: Slots, slot_R: jax.Array) -> Cache:
+        """As `prefill`, of rows that each continue the cache of slot `slot_R`."""
         with sharding.activations(self.mesh):
             # Padding rows see whatever lies in slot 0, and leave no trace.
             own = [_placed(KeyValues(kv.k[slot_R], kv.v[slot_R])) for kv in slots.cache]
@@ -134,7 +118,7 @@ class Programs:
             past = _past(prefix, start_R1, (own, start_R1, count_R1))
             model = nnx.merge(self.graph, weights)
             _, new = model.extend(rows.tokens_RT, rows.positions_RT, past, segments_BT=rows.segments_RT)
-            return self._begun(_written(slots, new, rows), starts)
+            return _turned(new)
 
     def decode(
         self,
@@ -196,9 +180,12 @@ class Programs:
             index_BW = at_B[:, None] + jnp.arange(W, dtype=jnp.int32)[None]
             index_BW = jnp.where(index_BW < slots.length_B[:, None], index_BW, cache[0].v.shape[2])
             slot_B1 = jnp.arange(B, dtype=jnp.int32)[:, None]
-            return slots._replace(cache=_scattered(cache, newer, slot_B1, index_BW)), made
+            cache = tuple(written(old, more, slot_B1, index_BW) for old, more in zip(cache, newer, strict=True))
+            return slots._replace(cache=tuple(map(_placed, cache))), made
 
-    def _begun(self, slots: Slots, starts: Starts) -> Slots:
+    def begun(self, slots: Slots, starts: Starts) -> Slots:
+        """With turns that begin; the cache is not touched, and need not be given."""
+
         def chosen(new: Any, old: jax.Array) -> jax.Array:
             return jnp.where(starts.fresh_B.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
 
@@ -244,10 +231,29 @@ def _past(prefix: Cache | None, count_BT: jax.Array, *others: tuple[Any, jax.Arr
     return [list(each) for each in zip(*pasts, strict=True)]
 
 
-def grown(x: jax.Array, axis: int, length: int) -> jax.Array:
-    """One array of a cache with room for `length` tokens, which stand along `axis`."""
-    shape = tuple(length if n == axis else size for n, size in enumerate(x.shape))
-    return jax.lax.dynamic_update_slice(jnp.zeros(shape, x.dtype), x, (0,) * x.ndim)
+def grown(kv: KeyValues, *, length: int) -> KeyValues:
+    """One layer of a cache with room for `length` tokens."""
+    more = length - kv.v.shape[2]
+    return KeyValues(
+        jnp.pad(kv.k, [(0, 0), (0, 0), (0, 0), (0, more)]), jnp.pad(kv.v, [(0, 0), (0, 0), (0, more), (0, 0)])
+    )
+
+
+def written(old: KeyValues, new: KeyValues, slot_RT: jax.Array, index_RT: jax.Array) -> KeyValues:
+    """One layer of a cache with new entries, keys [R, K, H, T] and values [R, K, T, H], at their slots and indexes.
+
+    Those beyond S are dropped.
+    """
+    _, K, H, _ = old.k.shape
+    # An index for each axis up to that of tokens: XLA turns a cache around, twice, where one between is left out.
+    heads_K, sizes_H = (
+        jnp.arange(K, dtype=jnp.int32)[None, :, None],
+        jnp.arange(H, dtype=jnp.int32)[None, None, :, None],
+    )
+    at_v = (slot_RT[:, None], heads_K, index_RT[:, None])
+    at_k = (slot_RT[:, None, None], heads_K[..., None], sizes_H, index_RT[:, None, None])
+    k = old.k.at[at_k].set(new.k.astype(old.k.dtype), mode="drop")
+    return KeyValues(k, old.v.at[at_v].set(new.v.astype(old.v.dtype), mode="drop"))
 
 
 def _room(cache: Cache, W: int) -> Cache:
@@ -264,31 +270,9 @@ def _at_column(kv: KeyValues, new: KeyValues, column: jax.Array) -> KeyValues:
     return _placed(KeyValues(k, v))
 
 
-def _written(slots: Slots, new: Sequence[KeyValues], rows: Rows) -> Slots:
-    """With a prefill's keys and values, [R, K, T, H] both."""
-    turned = tuple(KeyValues(kv.k.swapaxes(2, 3), kv.v) for kv in new)
-    return slots._replace(cache=_scattered(slots.cache, turned, rows.slot_RT, rows.index_RT))
-
-
-def _scattered(cache: Cache, new: Cache, slot_RT: jax.Array, index_RT: jax.Array) -> Cache:
-    """The cache with new entries, keys [R, K, H, T] and values [R, K, T, H], at their slots and indexes.
-
-    Those beyond S are dropped.
-    """
-    _, K, H, _ = cache[0].k.shape
-    # An index for each axis up to that of tokens: XLA turns a cache around, twice, where one between is left out.
-    heads_K, sizes_H = (
-        jnp.arange(K, dtype=jnp.int32)[None, :, None],
-        jnp.arange(H, dtype=jnp.int32)[None, None, :, None],
-    )
-    at_v = (slot_RT[:, None], heads_K, index_RT[:, None])
-    at_k = (slot_RT[:, None, None], heads_K[..., None], sizes_H, index_RT[:, None, None])
-
-    def write(old: KeyValues, new: KeyValues) -> KeyValues:
-        k = old.k.at[at_k].set(new.k.astype(old.k.dtype), mode="drop")
-        return _placed(KeyValues(k, old.v.at[at_v].set(new.v.astype(old.v.dtype), mode="drop")))
-
-    return tuple(write(old, more) for old, more in zip(cache, new, strict=True))
+def _turned(new: Sequence[KeyValues]) -> Cache:
+    """Keys and values of new tokens, laid out as in a `Past`."""
+    return tuple(_placed(KeyValues(kv.k.swapaxes(2, 3), kv.v)) for kv in new)
 
 
 def _placed(kv: KeyValues, axes: tuple[str | None, ...] = _AXES) -> KeyValues:

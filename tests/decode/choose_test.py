@@ -63,9 +63,9 @@ def test_the_weight_of_a_severity_is_that_of_all_allowed_tokens_that_decide_it(d
 
 
 def test_of_equals_the_first_is_taken_and_what_is_no_number_is_never_preferred():
-    not_the_first = next(s for s in range(STATES) if not allowed(s, 99)[0])
-    state, left = np.full(B, not_the_first), np.full(B, 99)
-    may = allowed(not_the_first, 99)
+    state, left = np.ones(B, int), GRAMMAR.distance_S[np.ones(B, int)]
+    may = allowed(1, left[0])
+    assert not may[0] and may.sum() > 2
     first = int(may.argmax())
     for logits in (np.zeros((B, V)), np.full((B, V), np.nan), np.full((B, V), -np.inf)):
         assert set(np.asarray(chosen(logits, state, left).token_B).tolist()) == {first}
