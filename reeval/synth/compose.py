@@ -117,7 +117,7 @@ def chance_of_significance(balance: Balance, mixture: Mixture) -> float:
     """The chance that brings the share of significant pairs back to the mixture's, where reports led away from it."""
     missing = mixture.significant * balance.labels.total() - balance.labels[True]
     return (
-        min(max(mixture.significant + missing / 20, 0.0), 1.0) if 0 < mixture.significant < 1 else mixture.significant
+        min(max(mixture.significant + missing / 8, 0.0), 1.0) if 0 < mixture.significant < 1 else mixture.significant
     )
 
 
