@@ -116,9 +116,7 @@ def candidate(
 def chance_of_significance(balance: Balance, mixture: Mixture) -> float:
     """The chance that brings the share of significant pairs back to the mixture's, where reports led away from it."""
     missing = mixture.significant * balance.labels.total() - balance.labels[True]
-    return (
-        min(max(mixture.significant + missing / 8, 0.0), 1.0) if 0 < mixture.significant < 1 else mixture.significant
-    )
+    return min(max(mixture.significant + missing / 8, 0.0), 1.0) if 0 < mixture.significant < 1 else mixture.significant
 
 
 def levels(reference_id: str, made_of: Material, count: int, rng: random.Random, balance: Balance) -> Iterator[Pair]:
