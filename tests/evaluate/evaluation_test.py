@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import tiny
-from reeval import pairs, prompts, sharding
+from reeval import hf, pairs, prompts, sharding
 from reeval.evaluate import evaluation
 from reeval.evaluate.judge import Judge
 from reeval.train import loop
@@ -257,7 +257,6 @@ def test_verdicts_of_other_settings_are_refused(
     ("change", "message"),
     [
         ({"slots": 0}, "slots=0 must be at least 1"),
-        ({"grammar": 1}, "grammar=1 must be True or False"),
         ({"max_answer_tokens": 0}, "max_answer_tokens=0 must be at least 1"),
         ({"max_prompt_tokens": -1}, "max_prompt_tokens=-1 must be at least 1"),
         ({"max_prompt_tokens": 50}, "have prompts of more than max_prompt_tokens=50"),
@@ -265,8 +264,14 @@ def test_verdicts_of_other_settings_are_refused(
     ],
 )
 def test_what_cannot_be_evaluated_is_named_before_anything_is_judged(
-    change: dict[str, int], message: str, trained: Path, judge_directory: Path, workdir: Path
+    change: dict[str, int],
+    message: str,
+    trained: Path,
+    judge_directory: Path,
+    workdir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(hf, "max_positions", lambda directory: 2048)
     made = config(trained, judge_directory)
     made.eval.update(change)
     with pytest.raises(ValueError, match=message):
