@@ -44,7 +44,7 @@ def tables(grammar: Grammar, mesh: Mesh) -> Tables:
     """`grammar`, whole on every device."""
     after_SC = grammar.next_SC
     needs_SC = np.where(after_SC >= 0, grammar.distance_S[after_SC] + 1, _NEVER)
-    deciding_C = grammar.decides_SC.any(axis=0)
+    deciding_C: np.ndarray = np.any(grammar.decides_SC, axis=0)
     made = Tables(
         class_V=grammar.class_V,
         next_SC=after_SC,

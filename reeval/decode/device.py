@@ -68,7 +68,8 @@ class Device:
         for kv in slots.cache:
             program = self._compile("grown", function, kv, placed=_shardings(kv), static=length)
             made.append(program(kv))
-            kv.k.delete(), kv.v.delete()  # so that no two caches are held
+            for old in kv:  # so that no two caches are held
+                old.delete()
         return slots._replace(cache=tuple(made))
 
     def prefill(

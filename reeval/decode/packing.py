@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     tokens: Sequence[int]
     slot: int
     start: int
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
 
 
 def buckets(longest: int) -> list[int]:
