@@ -127,12 +127,14 @@ def _compile(words: Sequence[bytes | None], patterns: Sequence[str], max_answer_
         second = [0, *(begins + automata[1].start)]
     distance_S = _distances(next_SC, finals)
     for n, start in enumerate([first.start, *second[1:]]):
-        what = f"a second turn of {n} lines" if n else "a verdict"
-        if distance_S[start] == _FAR:
-            raise ValueError(f"the tokenizer's vocabulary cannot spell {what}; take another or decode freely")
         if distance_S[start] > max_answer_tokens + 1:
+            if n or distance_S[start] == _FAR:
+                what = f"a second turn of {n} lines" if n else "a verdict"
+                raise ValueError(
+                    f"the tokenizer's vocabulary cannot spell {what} in time; take another or decode freely"
+                )
             raise ValueError(
-                f"{what} takes {distance_S[start]} tokens at least, its end counted, and an answer has "
+                f"a verdict takes {distance_S[start]} tokens at least, its end counted, and an answer has "
                 f"max_answer_tokens={max_answer_tokens} and its end; raise it"
             )
     # Ways that lead to no end are none.
