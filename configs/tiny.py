@@ -3,8 +3,8 @@
 Command:  bash launch/quickstart.sh
 Hardware: any CPU; measured on two cores (jax 0.10.2, Python 3.11)
 Memory:   1.4 GB with rows of 256; those of 480 were not measured
-Duration: 8 minutes on cores that had other work too; some 5 1/2 alone
-Expected: (D+R)/2 on held-out pairs from 55.8 to 90.0 in one pass and from 55.8 to 89.0 in two, n 195 + 205
+Duration: 6 1/2 minutes with the environment, on cores that had other work too
+Expected: (D+R)/2 on held-out pairs from 56.5 to 89.5 in one pass and from 57.0 to 90.2 in two, n 200 + 200
 """
 
 from ml_collections import ConfigDict
