@@ -17,7 +17,7 @@ _FINER = 256
 
 
 class Piece(NamedTuple):
-    """Tokens that go into a slot, whose first entry lands at `index` of it, at position `start` + `index`.
+    """Tokens that go into a slot, whose first entry lands at index `at` of it, at position `start` + `at`.
 
     start: how many tokens of the prefix the slot's conversation begins with.
     """
@@ -25,7 +25,7 @@ class Piece(NamedTuple):
     tokens: Sequence[int]
     slot: int
     start: int
-    index: int  # type: ignore[assignment]  # a tuple has a method of this name
+    at: int
 
 
 def buckets(longest: int) -> list[int]:
@@ -78,14 +78,15 @@ def packed(filled: Sequence[Sequence[Piece]], rows: int, length: int, beyond: in
     made = Rows(*(np.zeros((rows, length), np.int32) for _ in Rows._fields))
     made.index_RT[:] = beyond
     for r, pieces in enumerate(filled):
-        at = 0
+        filled_to = 0
         for number, piece in enumerate(pieces, start=1):
-            part, index = slice(at, at + len(piece.tokens)), piece.index + np.arange(len(piece.tokens))
+            part = slice(filled_to, filled_to + len(piece.tokens))
+            index = piece.at + np.arange(len(piece.tokens))
             made.tokens_RT[r, part] = piece.tokens
             made.positions_RT[r, part] = piece.start + index
             made.segments_RT[r, part] = number
             made.start_RT[r, part] = piece.start
             made.slot_RT[r, part] = piece.slot
             made.index_RT[r, part] = index
-            at = part.stop
+            filled_to = part.stop
     return made

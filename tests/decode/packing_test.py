@@ -44,7 +44,7 @@ def test_a_row_is_filled_as_well_as_it_can_be():
 
 
 def test_each_entry_knows_its_place():
-    first, second, third = Piece([5, 6, 7], slot=4, start=20, index=0), Piece([8], 1, 3, 0), Piece([9, 9], 0, 20, 11)
+    first, second, third = Piece([5, 6, 7], slot=4, start=20, at=0), Piece([8], 1, 3, 0), Piece([9, 9], 0, 20, 11)
     rows = packed([[first, second], [third]], 2, 6, beyond=50)
     assert rows.tokens_RT.tolist() == [[5, 6, 7, 8, 0, 0], [9, 9, 0, 0, 0, 0]]
     assert rows.positions_RT.tolist() == [[20, 21, 22, 3, 0, 0], [31, 32, 0, 0, 0, 0]]
