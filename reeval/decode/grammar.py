@@ -121,9 +121,9 @@ def _compile(words: Sequence[bytes | None], patterns: Sequence[str], max_answer_
         # From state s, n lines left, the block of n has the number `begins[n - 1] + s`.
         T = automata[1].size
         begins = first.size + T * np.arange(lines)
-        next_SC = np.concatenate([next_SC, *_counted(automata[1], tables[1], begins)])
+        next_SC = np.concatenate([next_SC, *_counted(tables[1], begins)])
         decides_SC = np.concatenate([decides_SC, np.tile(tables[1].decides_SC, (lines, 1))])
-        finals.append(first.size + automata[1].final)
+        finals.append(begins[0] + automata[1].final)  # ended with lines left, a turn is at no end
         second = [0, *(begins + automata[1].start)]
     distance_S = _distances(next_SC, finals)
     for n, start in enumerate([first.start, *second[1:]]):
@@ -142,12 +142,12 @@ def _compile(words: Sequence[bytes | None], patterns: Sequence[str], max_answer_
     return Grammar(class_V, next_SC, distance_S, decides_SC.astype(np.int8), first.start, np.array(second, np.int32))
 
 
-def _counted(automaton: Automaton, table: Table, begins: np.ndarray) -> list[np.ndarray]:
-    """`next_SC` of a turn of so many lines, by the lines left: the end comes with the last one and not before."""
+def _counted(table: Table, begins: np.ndarray) -> list[np.ndarray]:
+    """`next_SC` of a turn of so many lines, by the lines left; a line break leads to where one is less."""
     parts = []
     for lines in range(1, len(begins) + 1):
         left_TC = lines - table.breaks_SC
-        legal_TC = (table.next_SC >= 0) & (left_TC >= 1) & ((table.next_SC != automaton.final) | (left_TC == 1))
+        legal_TC = (table.next_SC >= 0) & (left_TC >= 1)
         parts.append(np.where(legal_TC, begins[np.maximum(left_TC, 1) - 1] + table.next_SC, NOWHERE).astype(np.int32))
     return parts
 

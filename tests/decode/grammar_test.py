@@ -300,6 +300,25 @@ def test_a_second_turn_can_have_as_many_lines_as_a_first_one(tmp_path, budget):
     assert len(speaker.grammar.second_L) - 1 == (budget + 1) // shortest
 
 
+def test_a_token_of_two_lines_counts_as_two(tmp_path, monkeypatch):
+    line = min((f'{t} | {a} | "" => ""' for t in TYPES for a in ASPECTS), key=len)
+    tokens = [f"\n{line}".encode(), f"\n{line}\n{line}".encode(), b"significant\n", b"significant"]
+    monkeypatch.setitem(TOKENIZERS, "lines", lambda: byte_level(tokens))
+    speaker = Speaker("lines", "two_pass", tmp_path, budget=len(line) + 8)
+    assert len(speaker.grammar.second_L) - 1 == 1 + 2 * 8
+
+
+def test_spans_hold_nothing_that_the_decoder_rewrites(speak):
+    speaker = speak("embedded", "one_pass")
+    words = {word: token for token, word in enumerate(speaker.words) if word}
+    for text in ('omission | count | "a | " => "" | significant', 'omission | count | "a => " => "" | significant'):
+        tokens = [words[bytes([byte])] for byte in text.encode()]
+        verdicts.parse(text)
+        with pytest.raises(verdicts.VerdictFormatError):
+            verdicts.parse(speaker.conversation.text(tokens))
+        assert speaker.follow(tokens, speaker.grammar.first)[0] < 0
+
+
 def test_tables_are_small_and_of_the_types_that_the_device_has(speak):
     for mode in MODES:
         grammar = speak("embedded", mode).grammar
