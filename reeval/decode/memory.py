@@ -3,10 +3,14 @@
 import dataclasses
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
+
+# What a container grants of the machine's memory, under Linux.
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,10 @@ def device_limit(mesh: Mesh) -> int | None:
         return (device.memory_stats() or {}).get("bytes_limit")
     if "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // mesh.devices.size
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if _CONTAINER.is_file() and (granted := _CONTAINER.read_text().strip()).isdigit():
+        size = min(size, int(granted))
+    return size // mesh.devices.size
 
 
 def _held(leaf: Any) -> tuple[int, ...]:

@@ -223,7 +223,7 @@ def test_programs_are_few_however_many_lengths_come(qwen3: Case) -> None:
 
     assert len(dict_of(engine.run(weights, prompts(60), no_lines))) == 60
     compiled = engine.device.compilations()
-    rows, rooms = len(engine.row_lengths), len(engine.reaches)
+    rows, rooms = len(engine.sizes.row_lengths), len(engine.sizes.rooms)
     assert rows <= 6 and rooms <= 6
     bounds = {"unstacked": 1, "prefix": 1, "prefill": rows, "decode": rooms, "begun": 1, "written": rows * rooms}
     bounds["grown"] = rooms * (rooms - 1) // 2
@@ -274,8 +274,8 @@ def test_memory_is_known_before_and_refused_where_there_is_too_little(qwen3: Cas
     a_token = 2 * c.num_layers * c.num_kv_heads * c.head_dim * 4
     assert memory.prefix == PREFIX * a_token
     # Own tokens of a slot: what a prompt has beyond the prefix, both answers, and what asks the second; 52 more bytes.
-    assert memory.cache == engine.slots * (engine.reaches[-1] * a_token + 29)
-    assert engine.reaches[-1] == LONGEST + 2 * MAX_NEW + SECOND
+    assert memory.cache == engine.slots * (engine.length * a_token + 29)
+    assert engine.length == LONGEST + 2 * MAX_NEW + SECOND
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(weights))
     assert held < memory.weights < 2 * held
     assert memory.total == memory.weights + memory.prefix + memory.cache + memory.temporaries
@@ -285,5 +285,5 @@ def test_memory_is_known_before_and_refused_where_there_is_too_little(qwen3: Cas
     assert engine.device.compilations() == {"prefill": 1, "decode": 1}
     list(engine.run(weights, qwen3.requests, lines))
     assert engine.compilations() > compiled
-    assert engine.device.compilations()["prefill"] <= len(engine.row_lengths)
-    assert engine.device.compilations()["decode"] <= len(engine.reaches)
+    assert engine.device.compilations()["prefill"] <= len(engine.sizes.row_lengths)
+    assert engine.device.compilations()["decode"] <= len(engine.sizes.rooms)

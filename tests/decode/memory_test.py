@@ -32,6 +32,15 @@ def test_devices_of_a_cpu_share_its_memory():
     assert memory.device_limit(sharding.make_mesh((2, 2, 2))) == alone // 8
 
 
+def test_a_container_may_grant_less(monkeypatch, tmp_path):
+    mesh = sharding.single_device_mesh()
+    monkeypatch.setattr(memory, "_CONTAINER", tmp_path / "memory.max")
+    machine = memory.device_limit(mesh)
+    for granted, expected in (("max\n", machine), (f"{10**7}\n", 10**7), (f"{10**18}\n", machine)):
+        (tmp_path / "memory.max").write_text(granted)
+        assert memory.device_limit(mesh) == expected
+
+
 def test_what_is_split_counts_once_on_each_device():
     mesh = sharding.make_mesh((2, 2, 2))
     split = jax.device_put(np.zeros((8, 6), np.float32), sharding.place(mesh, ("batch", None), (8, 6)))
