@@ -69,22 +69,25 @@ def our_stages(
 
 
 def peer_stages(
-    seconds: float, prefill: float, costs: Costs, limits: Limits, prompts: Sequence[int], answers: Answers
+    stages: Mapping[str, Any], costs: Costs, limits: Limits, prompts: Sequence[int], answers: Answers
 ) -> Figures:
-    """The same of the peer, which computes each prompt whole. What is not the first turns' prefill counts as decode."""
-    decode, tokens = seconds - prefill, _tokens(answers)
-    computed = sum(costs.prefill_operations(prompt) for prompt in prompts)
+    """The same of the peer, which computes each prompt whole; `stages` are those of `peer.Peer.stages`."""
+    prefill, tokens = stages["prefill_seconds"], _tokens(answers)
+    decode = stages["seconds"] - prefill
+    computed = sum(costs.prefill_operations(prompt) for prompt in stages["prefilled"])
     return {
+        "seconds": stages["seconds"],
         "prefill": {
             "seconds": prefill,
-            "tokens": sum(prompts),
-            "tokens_per_second": sum(prompts) / prefill,
+            "tokens": sum(stages["prefilled"]),
+            "tokens_per_second": sum(stages["prefilled"]) / prefill,
             "share_of_matmul": computed / prefill / limits.matmul,
         },
         "decode": {
             "seconds": decode,
             "tokens": tokens,
             "tokens_per_second": tokens / decode,
+            "steps": stages["steps"],
             "share_of_matmul": costs.decode_operations(prompts, answers) / decode / limits.matmul,
         },
     }

@@ -51,12 +51,11 @@ class Ours:
     def run(self) -> Run:
         """All turns of all pairs."""
         requests = [Request(i, prompt) for i, prompt in enumerate(self.work.prompts)]
-        steps = self.engine.counts.steps
         began = time.perf_counter()
         made = self.engine.run(self.weights, requests, lambda _, turn: self.work.lines(turn.tokens, turn.finished))
         answers = {request.key: [turn.tokens for turn in turns] for request, turns in made}
         seconds = time.perf_counter() - began
-        return Run(seconds, [answers[i] for i in range(len(requests))], self.engine.counts.steps - steps)
+        return Run(seconds, [answers[i] for i in range(len(requests))])
 
     def stages(self) -> dict[str, float]:
         """A run that waits for the device after each program: seconds of each, of the whole, and what was counted.

@@ -6,7 +6,7 @@ gradients, all cores; under the same grammar as ours, which is two lookups in a 
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class Peer:
         self.model = self.model.to(self.device).eval()
         self.grammar = self.work.grammar()
         self.tables = Tables(self.grammar, self.device) if task.steered else None
-        self.steps = 0
+        self._start()
 
     def about(self) -> dict[str, Any]:
         """What this side runs on."""
@@ -59,20 +59,24 @@ class Peer:
         """All turns of all pairs; None if so large a batch does not fit the device."""
         import torch
 
-        self.steps = 0
+        self._start()
         began = time.perf_counter()
         try:
             answers = self._conversations(batch_size)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             return None
-        return Run(time.perf_counter() - began, answers, self.steps)
+        self.seconds = time.perf_counter() - began
+        return Run(self.seconds, answers)
 
-    def prefill(self, batch_size: int) -> float:
-        """The seconds that the prompts alone take: all first turns, of one token each."""
-        began = time.perf_counter()
-        self._turn(self.work.prompts, self._starts(), batch_size, new=1)
-        return time.perf_counter() - began
+    def stages(self) -> dict[str, Any]:
+        """Of the last run: its seconds, those until each batch's first token, and the prompts that these took."""
+        return {
+            "seconds": self.seconds,
+            "prefill_seconds": self.prefill_seconds,
+            "steps": self.steps,
+            "prefilled": self.prefilled,
+        }
 
     def warm_up(self) -> None:
         """What only the first call pays for."""
@@ -98,6 +102,12 @@ class Peer:
         import torch
 
         return torch.cuda.max_memory_allocated() if self.device == "cuda" else peak_resident()
+
+    def _start(self) -> None:
+        """Count from here on."""
+        self.seconds = self.prefill_seconds = 0.0
+        self.steps = 0
+        self.prefilled: list[int] = []
 
     def _starts(self) -> list[int]:
         return [self.grammar.first] * len(self.work.prompts)
@@ -153,16 +163,20 @@ class Peer:
             eos_token_id=end,
             pad_token_id=end,
         )
-        processors = [Steering(tables, starts, left=self.task.max_answer_tokens + 1)] if tables else []
+        steering = [Steering(tables, starts, left=self.task.max_answer_tokens + 1)] if tables else []
+        watch = Watch(torch.cuda.synchronize if self.device == "cuda" else lambda: None)
+        began = time.perf_counter()
         with torch.inference_mode():
             out = self.model.generate(
                 input_ids=ids.to(self.device),
                 attention_mask=seen.to(self.device),
                 generation_config=settings,
-                logits_processor=processors,
+                logits_processor=[watch, *steering],
             )
         rows = out[:, longest:].cpu().tolist()
+        self.prefill_seconds += watch.first - began
         self.steps += len(rows[0])
+        self.prefilled += map(len, prompts)
         return [
             (row[: row.index(end)], True) if end in row else (row[: self.task.max_answer_tokens], False) for row in rows
         ]
@@ -184,6 +198,19 @@ class Tables:
         self.class_V = torch.from_numpy(grammar.class_V.astype(np.int64)).to(device)
         self.next_SC = torch.from_numpy(next_SC.astype(np.int64)).to(device)
         self.needs_SV = torch.from_numpy(needs_SC).to(device)[:, self.class_V]
+
+
+class Watch:
+    """A logits processor that only says when the first logits were there."""
+
+    def __init__(self, wait: Callable[[], None]):
+        self.wait, self.first = wait, 0.0
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if not self.first:
+            self.wait()
+            self.first = time.perf_counter()
+        return scores
 
 
 class Steering:

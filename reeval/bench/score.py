@@ -195,18 +195,15 @@ def _compared(
     limits: Limits,
     prompts: Sequence[int],
 ) -> dict[str, Any]:
-    answers, seconds = theirs[-1].answers, [run.seconds for run in theirs]
-    rates = figures.rates(seconds, prompts, answers)
-    stages = figures.peer_stages(rates["seconds"]["median"], peer("prefill", best), costs, limits, prompts, answers)
+    answers, last = theirs[-1].answers, peer("stages")
     return {
         "transformers": peer("about")
-        | rates
+        | figures.rates([run.seconds for run in theirs], prompts, answers)
         | {
             "batch_size": best,
             "peak_bytes": peer("peak_memory"),
-            "stages": stages,
-            "steps": theirs[-1].steps,
-            "steering_share": peer("steering_seconds", best) * theirs[-1].steps / rates["seconds"]["median"],
+            "stages": figures.peer_stages(last, costs, limits, prompts, answers),
+            "steering_share": peer("steering_seconds", best) * last["steps"] / last["seconds"],
         },
         "same": figures.same(ours[-1].answers, answers),
         "ratio": figures.spread([their.seconds / our.seconds for our, their in zip(ours, theirs, strict=True)]),

@@ -30,7 +30,8 @@ def show(results: Figures, console: Console | None = None) -> None:
     table = _table(results, sides)
     # Without a terminal rich assumes 80 columns and would squeeze what is wider.
     wanted = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    console.print(table, width=None if console.is_terminal else wanted, crop=False)
+    wide = console if console.is_terminal else Console(file=console.file, width=max(80, wanted))
+    wide.print(table)
     reeval = results["reeval"]
     stages = reeval["stages"]
     console.print(
@@ -61,7 +62,7 @@ def _show_comparison(results: Figures, console: Console) -> None:
 def _table(results: Figures, sides: list[str]) -> Table:
     table = Table(Column("", no_wrap=True), box=SIMPLE, padding=(0, 1))
     for side in sides:
-        table.add_column(side, justify="right")
+        table.add_column(side, justify="right", no_wrap=True)
 
     def row(label: str, *keys: str, form: str = "{:.1f}", scale: float = 1.0) -> None:
         table.add_row(label, *(_cell(results[side], keys, form, scale) for side in sides))

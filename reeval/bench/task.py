@@ -37,11 +37,10 @@ class Task:
 
 
 class Run(NamedTuple):
-    """seconds: of all turns of all pairs; answers: of each pair, in the order of the pairs; steps: of all batches."""
+    """seconds: of all turns of all pairs; answers: of each pair, in the order of the pairs."""
 
     seconds: float
     answers: Answers
-    steps: int
 
 
 class Work:

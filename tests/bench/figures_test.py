@@ -23,6 +23,16 @@ STAGES = {
 }  # fmt: skip
 
 
+PEER = {"seconds": 2.0, "prefill_seconds": 0.5, "steps": 3, "prefilled": PROMPTS}
+
+
+def test_the_peer_computes_whole_prompts():
+    stages = figures.peer_stages(PEER, COSTS, LIMITS, PROMPTS, ANSWERS)
+    computed = COSTS.prefill_operations(13) + COSTS.prefill_operations(17)
+    assert stages["prefill"]["share_of_matmul"] == pytest.approx(computed / 0.5 / 1e8)
+    assert (stages["decode"]["seconds"], stages["decode"]["tokens_per_second"]) == (1.5, 7 / 1.5)
+
+
 def test_rates_count_ends_of_answers():
     rates = figures.rates([1.0, 4.0, 2.0], PROMPTS, ANSWERS)
     assert rates["seconds"] == {"median": 2.0, "least": 1.0, "most": 4.0}
@@ -60,7 +70,7 @@ def results() -> dict:
         | {"stages": figures.our_stages(STAGES, COSTS, LIMITS, 10, PROMPTS, ANSWERS)},
         "transformers": rates
         | {"batch_size": 8, "tried": {8: 1.0, 16: 2.0}, "peak_bytes": 10**9, "steering_share": 0.02}
-        | {"stages": figures.peer_stages(2.0, 0.5, COSTS, LIMITS, PROMPTS, ANSWERS)},
+        | {"stages": figures.peer_stages(PEER, COSTS, LIMITS, PROMPTS, ANSWERS)},
         "same": {"pairs": 1, "of": 2},
         "ratio": figures.spread([4.0, 5.0, 4.5]),
     }  # fmt: skip

@@ -50,11 +50,11 @@ def test_one_side_alone(here, given, tmp_path, capsys):
     assert report not in shown.out + shown.err + (tmp_path / "out.json").read_text()
 
 
-def test_both_sides(here, given, capsys):
+def test_both_sides_freely(here, given, capsys):
     pytest.importorskip("torch")
     options = Options(
         shape="tiny", pairs=str(given), prompt="compact-1", slots=2, max_answer_tokens=20, batch_sizes=(2, 4),
-        repetitions=1,
+        repetitions=1, grammar=False,
     )  # fmt: skip
     results = score.run(options)
     assert results["same"] == {"pairs": 6, "of": 6}
