@@ -14,6 +14,8 @@ import jax.numpy as jnp
 _MASKED = -1e30
 # Queries of one block at least, and blocks at most: each is compiled by itself.
 _BLOCK, _BLOCKS = 128, 8
+# Queries of one block over what went before, all of whose keys may be seen.
+_PAST_BLOCK = 512
 
 
 class KeyValues(NamedTuple):
@@ -67,8 +69,8 @@ def attend(
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
     index_BT = jnp.arange(T, dtype=jnp.int32)[None]
 
-    def block(start: int, end: int, keys: int) -> jax.Array:
-        """Queries start..end over the first `keys` keys: [B, K, G, end - start, H]."""
+    def own(start: int, end: int, keys: int) -> Part:
+        """Queries start..end over the first `keys` keys of the call."""
         distance_BTS = index_BT[:, start:end, None] - index_BT[:, None, :keys]
         visible_BTS = distance_BTS >= 0
         if images_BS is not None:
@@ -78,26 +80,53 @@ def attend(
             visible_BTS &= distance_BTS < window
         if segments_BS is not None:
             visible_BTS &= segments_BS[:, start:end, None] == segments_BS[:, None, :keys]
-        q = q_BKGTH[:, :, :, start:end]
-        k, v = k_BKSH[:, :, :keys], v_BKSH[:, :, :keys]
-        logits, values = [_logits("...RH,...SH->...RS", q, k, visible_BTS, scale)], [v]
-        for earlier in past:
-            assert positions_BT is not None
-            visible_BTS = _visible(earlier, positions_BT, window, start, end)
-            logits.append(_logits("...RH,...HS->...RS", q, earlier.kv.k, visible_BTS, scale))
-            values.append(earlier.kv.v)
-        top = functools.reduce(jnp.maximum, map(_top, logits, values))
-        top = jax.lax.stop_gradient(top)
-        parts = [_weighted(each, top, v) for each, v in zip(logits, values, strict=True)]
-        out, total = functools.reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]), parts)
-        # Dividing the result costs less than dividing the weights.
-        return (out / total).astype(q_BTNH.dtype)
+        q, k, v = q_BKGTH[:, :, :, start:end], k_BKSH[:, :, :keys], v_BKSH[:, :, :keys]
+        return _part(_logits("...RH,...SH->...RS", q, k, visible_BTS, scale), v)
+
+    def earlier(past: Past, start: int, end: int) -> Part:
+        """Queries start..end over what went before."""
+        assert positions_BT is not None
+        visible_BTS = _visible(past, positions_BT, window, start, end)
+        logits = _logits("...RH,...HS->...RS", q_BKGTH[:, :, :, start:end], past.kv.k, visible_BTS, scale)
+        return _part(logits, past.kv.v)
 
     # What lies after a block's last query is never computed, unless an image may reach there.
-    step = -(-T // (_BLOCK * _BLOCKS)) * _BLOCK
-    ends = [(start, min(start + step, T)) for start in range(0, T, step)]
-    out = jnp.concatenate([block(start, end, end if images_BS is None else S) for start, end in ends], axis=3)
+    blocks = _blocks(T, -(-T // (_BLOCK * _BLOCKS)) * _BLOCK)
+    parts = [_joined([own(start, end, end if images_BS is None else S) for start, end in blocks])]
+    parts += [_joined([earlier(each, start, end) for start, end in _blocks(T, _PAST_BLOCK)]) for each in past]
+    out = _merged(parts).astype(q_BTNH.dtype)
     return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
+
+
+class Part(NamedTuple):
+    """What some keys give: the greatest logit, the sum of exp(logit - top), and of the values by these weights.
+
+    [B, K, G, T, 1], the same, and [B, K, G, T, H]; float32.
+    """
+
+    top: jax.Array
+    total: jax.Array
+    out: jax.Array
+
+
+def _blocks(T: int, step: int) -> list[tuple[int, int]]:
+    return [(start, min(start + step, T)) for start in range(0, T, step)]
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    """Of one query after the other."""
+    return parts[0] if len(parts) == 1 else Part(*(jnp.concatenate(each, axis=3) for each in zip(*parts, strict=True)))
+
+
+def _merged(parts: Sequence[Part]) -> jax.Array:
+    """The softmax's mean over the keys of all parts, [B, K, G, T, H]."""
+    # Dividing the result costs less than dividing the weights.
+    if len(parts) == 1:
+        return parts[0].out / parts[0].total
+    top = functools.reduce(jnp.maximum, [part.top for part in parts])
+    factors = [jnp.exp(part.top - top) for part in parts]
+    out = sum(part.out * factor for part, factor in zip(parts, factors, strict=True))
+    return out / sum(part.total * factor for part, factor in zip(parts, factors, strict=True))
 
 
 def _visible(past: Past, positions_BT: jax.Array, window: int | jax.Array | None, start: int, end: int) -> jax.Array:
@@ -130,17 +159,12 @@ def _logits(equation: str, q_BKGTH: jax.Array, k: jax.Array, visible_BTS: jax.Ar
     return jnp.where(visible, logits.reshape(shape) * scale, _MASKED)
 
 
-def _top(logits: jax.Array, v: jax.Array) -> jax.Array:
-    """The greatest of each query, [B, K, G, T, 1]."""
-    top = jnp.max(logits, axis=-1, keepdims=True)
-    return top.swapaxes(0, 1) if v.ndim == 3 else top
-
-
-def _weighted(logits: jax.Array, top: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The sum of the values by exp(logits - top), [B, K, G, T, H], and of those weights, [B, K, G, T, 1]; float32."""
-    weights = jnp.exp(logits - (top.swapaxes(0, 1) if v.ndim == 3 else top))
+def _part(logits: jax.Array, v: jax.Array) -> Part:
+    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    weights = jnp.exp(logits - top)
     rows = (logits.shape[0], -1) if v.ndim == 3 else (*logits.shape[:2], -1)
     out = jnp.einsum("...RS,...SH->...RH", weights.astype(v.dtype).reshape(*rows, logits.shape[-1]), v)
-    out = out.reshape(*logits.shape[:4], -1).astype(jnp.float32)
-    total = jnp.sum(weights, axis=-1, keepdims=True)
-    return (out.swapaxes(0, 1), total.swapaxes(0, 1)) if v.ndim == 3 else (out, total)
+    made = Part(
+        top, jnp.sum(weights, axis=-1, keepdims=True), out.reshape(*logits.shape[:4], -1).astype(jnp.float32)
+    )
+    return Part(*(x.swapaxes(0, 1) for x in made)) if v.ndim == 3 else made
