@@ -3,6 +3,8 @@
 Shape letters: B slots, V vocabulary, S states, C classes of tokens, W tokens that can decide a severity.
 """
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -57,7 +59,7 @@ def tables(grammar: Grammar, mesh: Mesh) -> Tables:
 
 def choose(
     tables: Tables,
-    logits_BV: jax.Array,
+    pieces: Sequence[jax.Array],
     state_B: jax.Array,
     left_B: jax.Array,
     seed_B2: jax.Array,
@@ -68,41 +70,62 @@ def choose(
     """The likeliest token of those allowed, or a random one by their weights at `temperature`.
 
     Args:
+        pieces: the logits, [B, v] each, of one piece of the vocabulary after the other.
         left_B: tokens that the answer may still have, its end counted.
         seed_B2, position_B: what alone decides the noise of a token.
     """
     allowed_BC = tables.needs_SC[state_B] <= left_B[:, None]
-    scores_BV = logits_BV
-    if temperature:
-        scores_BV = logits_BV / temperature + _noise(seed_B2, position_B, logits_BV.shape[1])
-    token_B = _first_greatest(scores_BV, jnp.take(allowed_BC, tables.class_V, axis=1))
+    starts = list(itertools.accumulate((piece.shape[1] for piece in pieces), initial=0))
+    noise_BV = _noise(seed_B2, position_B, starts[-1]) if temperature else None
+    best: tuple[jax.Array, jax.Array] | None = None
+    for start, end, scores_BV in zip(starts, starts[1:], pieces, strict=False):
+        if noise_BV is not None:
+            scores_BV = scores_BV / temperature + noise_BV[:, start:end]
+        top_B, token_B = _first_greatest(scores_BV, jnp.take(allowed_BC, tables.class_V[start:end], axis=1))
+        token_B += start
+        if best is not None:  # of equal ones the first stays
+            token_B = jnp.where(top_B > best[0], token_B, best[1])
+            top_B = jnp.maximum(top_B, best[0])
+        best = top_B, token_B
+    assert best is not None
+    token_B = best[1]
     class_B = tables.class_V[token_B]
     return Choice(
         token_B,
         tables.next_SC[state_B, class_B],
-        _odds(tables, logits_BV, allowed_BC, tables.decides_SC[state_B], class_B),
+        _odds(tables, pieces, starts, allowed_BC, tables.decides_SC[state_B], class_B),
     )
 
 
-def _first_greatest(scores_BV: jax.Array, allowed_BV: jax.Array) -> jax.Array:
-    """The index of the greatest score that is allowed, the first of equal ones; [B] int32.
+def _first_greatest(scores_BV: jax.Array, allowed_BV: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The greatest score that is allowed, -inf if none is, and its index, the first of equal ones; [B], [B] int32.
 
     A score that is no number, or none that can be compared, counts as least: what is made is always allowed. Two
     plain reductions, as XLA's argmax takes several times longer on a CPU.
     """
     V = scores_BV.shape[1]
     scores_BV = jnp.where(allowed_BV, jnp.where(scores_BV > _LEAST, scores_BV, _LEAST), -jnp.inf)
-    top_B1 = jnp.max(scores_BV, axis=1, keepdims=True)
-    return jnp.min(jnp.where(scores_BV == top_B1, jnp.arange(V, dtype=jnp.int32)[None], V - 1), axis=1)
+    top_B = jnp.max(scores_BV, axis=1)
+    index_V = jnp.arange(V, dtype=jnp.int32)
+    return top_B, jnp.min(jnp.where(scores_BV == top_B[:, None], index_V[None], V - 1), axis=1)
 
 
 def _odds(
-    tables: Tables, logits_BV: jax.Array, allowed_BC: jax.Array, decides_BC: jax.Array, class_B: jax.Array
+    tables: Tables,
+    pieces: Sequence[jax.Array],
+    starts: Sequence[int],
+    allowed_BC: jax.Array,
+    decides_BC: jax.Array,
+    class_B: jax.Array,
 ) -> jax.Array:
     if not tables.deciding_W.shape[0]:
         return jnp.full(class_B.shape, jnp.nan, jnp.float32)
     class_W = tables.class_V[tables.deciding_W]
-    logits_BW = logits_BV[:, tables.deciding_W]
+    logits_BW = jnp.zeros(())
+    for start, end, piece in zip(starts, starts[1:], pieces, strict=False):
+        here_W = (tables.deciding_W >= start) & (tables.deciding_W < end)
+        taken_BW = jnp.take(piece, tables.deciding_W - start, axis=1, mode="clip")
+        logits_BW = jnp.where(here_W[None], taken_BW, logits_BW)
     decides_BW = jnp.where(allowed_BC[:, class_W], decides_BC[:, class_W], 0)
 
     def weight(side: int) -> jax.Array:

@@ -80,10 +80,11 @@ class Device:
         rows: Rows,
         starts: Starts,
         images: np.ndarray | None,
+        unstacked: Unstacked,
     ) -> Slots:
         """Begin first turns with packed prompts; see `Programs.prefill`."""
         placed = self._rows(rows)
-        arguments = (weights, prefix, placed, None if images is None else self._rows(images))
+        arguments = (weights, prefix, placed, None if images is None else self._rows(images), unstacked)
         new = self._program("prefill", *arguments)(*arguments)
         return self._begun(slots, new, placed, starts)
 
@@ -119,7 +120,7 @@ class Device:
         row_RT = self._abstract(rows, np.int32, "batch", None)
         seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
         programs = [
-            self._program("prefill", weights, prefix, Rows(*[row_RT] * 6), seen),
+            self._program("prefill", weights, prefix, Rows(*[row_RT] * 6), seen, unstacked),
             self._program("decode", weights, slots, prefix, unstacked, self.tables),
         ]
         return Memory(
@@ -181,8 +182,8 @@ class Device:
         made = jax.eval_shape(self.programs.unstacked, weights)
         layer = sharding.layer_shardings(self.mesh, nnx.state(model.layers))
         layers = [jax.tree.map(_abstract, each, layer) for each in made.layers]
-        head = made.head_DV
-        return Unstacked(layers, head and self._abstract(head.shape, head.dtype, "embed", "vocab"))
+        head = made.head and [self._abstract(piece.shape, piece.dtype, "embed", "vocab") for piece in made.head]
+        return Unstacked(layers, head)
 
     def _abstract(self, shape: tuple[int, ...], dtype: Any, *axes: str | None) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding.place(self.mesh, axes, shape))

@@ -115,7 +115,9 @@ class Run:
                 assert self.pixels is not None
                 pixels = np.zeros((sizes.rows, 1, *self.pixels), np.float32)
                 pixels[: len(images), 0] = images
-            self.slots = self.device.prefill(self.weights, self.slots, self.prefix, packed, starts, pixels)
+            self.slots = self.device.prefill(
+                self.weights, self.slots, self.prefix, packed, starts, pixels, self.unstacked
+            )
 
     def _begin_second_turns(self, asked: dict[int, int]) -> None:
         """`asked`: of each slot that goes on, how many lines it is to have."""

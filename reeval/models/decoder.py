@@ -58,11 +58,11 @@ class Places(NamedTuple):
 class Unstacked(NamedTuple):
     """Weights laid out to be read once for each token of an answer, where slices of a stack would be copies.
 
-    head_DV: the head of a tied model in the layout of an untied one; None to read the embedding.
+    head: the head in pieces of the vocabulary, one after the other, [D, v] each; None to read it where it is.
     """
 
     layers: list[nnx.State]
-    head_DV: jax.Array | None
+    head: list[jax.Array] | None
 
 
 class Attention(nnx.Module):
@@ -177,13 +177,17 @@ class Decoder(nnx.Module):
         x_BTD, _ = self._scan(x_BTD, Places(positions_BT, segments_BT, images_BT), None, key, remat)
         return x_BTD
 
-    def logits(self, x_BTD: jax.Array, unstacked: Unstacked | None = None) -> jax.Array:
+    def logits(self, x_BTD: jax.Array) -> jax.Array:
         """Vocabulary logits of hidden states: [B, T, D] -> [B, T, V] float32."""
-        if unstacked is not None and unstacked.head_DV is not None:
-            return jnp.einsum("BTD,DV->BTV", x_BTD, unstacked.head_DV, preferred_element_type=jnp.float32)
         if self.config.tied:
             return self.embed.attend(x_BTD)
         return self.head(x_BTD, out_dtype=jnp.float32)
+
+    def logit_pieces(self, x_BTD: jax.Array, unstacked: Unstacked) -> list[jax.Array]:
+        """`logits` in pieces of the vocabulary, one after the other, [B, T, v] each."""
+        if unstacked.head is None:
+            return [self.logits(x_BTD)]
+        return [jnp.einsum("BTD,DV->BTV", x_BTD, w, preferred_element_type=jnp.float32) for w in unstacked.head]
 
     def extend(
         self,
@@ -221,11 +225,19 @@ class Decoder(nnx.Module):
             made.append(new)
         return self.final_norm(x_BTD), made
 
-    def unstacked(self, *, head: bool) -> Unstacked:
-        """The weights as `extend` and `logits` take them to decode; `head`: whether a tied head is laid out anew."""
+    def unstacked(self, *, piece: int | None = None) -> Unstacked:
+        """The weights as `extend` and `logit_pieces` take them to decode.
+
+        Args:
+            piece: lay the head out anew in pieces of about as many tokens; None not to.
+        """
         stacked = nnx.state(self.layers)
         layers = [jax.tree.map(lambda x, n=n: x[n], stacked) for n in range(self.config.num_layers)]
-        return Unstacked(layers, self.embed.embedding[...].T if head and self.config.tied else None)
+        if piece is None:
+            return Unstacked(layers, None)
+        head_DV = self.embed.embedding[...].T if self.config.tied else self.head.w[...]
+        size = -(-head_DV.shape[1] // -(-head_DV.shape[1] // piece))
+        return Unstacked(layers, [head_DV[:, start : start + size] for start in range(0, head_DV.shape[1], size)])
 
     def _scan(
         self, x_BTD: jax.Array, places: Places, past: Sequence[Past] | None, key: jax.Array | None, remat: str

@@ -20,7 +20,8 @@ def chosen(logits, state, left, *, temperature=0.0, seed=0, position=0):
     seeds = jnp.broadcast_to(jnp.array([0, seed], jnp.uint32), (len(state), 2))
     places = jnp.full(len(state), position, jnp.int32)
     arrays = (jnp.asarray(x) for x in (logits.astype(np.float32), state.astype(np.int32), left.astype(np.int32)))
-    return choose(on_device, *arrays, seeds, places, temperature=temperature)
+    pieces = jnp.split(next(arrays), [3, V // 2], axis=1)
+    return choose(on_device, pieces, *arrays, seeds, places, temperature=temperature)
 
 
 def allowed(state, left):
@@ -80,9 +81,9 @@ def test_samples_follow_the_weights_of_what_is_allowed():
     on_device = tables(GRAMMAR, sharding.single_device_mesh())
     seeds = jnp.stack([jnp.zeros(count, jnp.uint32), jnp.arange(count, dtype=jnp.uint32)], axis=1)
     state, left, position = (jnp.full(count, x, jnp.int32) for x in (1, 99, 5))
-    one = choose(on_device, jnp.asarray(logits, jnp.float32), state, left, seeds, position, temperature=temperature)
+    one = choose(on_device, [jnp.asarray(logits, jnp.float32)], state, left, seeds, position, temperature=temperature)
     other = choose(
-        on_device, jnp.asarray(logits, jnp.float32), state, left, seeds, position + 1, temperature=temperature
+        on_device, [jnp.asarray(logits, jnp.float32)], state, left, seeds, position + 1, temperature=temperature
     )
     weights = np.where(allowed(1, 99), np.exp(logits[0] / temperature), 0)
     weights /= weights.sum()
@@ -98,7 +99,7 @@ def test_free_decoding_steers_nothing():
     logits = np.random.default_rng(0).normal(size=(B, V)).astype(np.float32)
     on_device = tables(free(V, END), sharding.single_device_mesh())
     zero = jnp.zeros(B, jnp.int32)
-    choice = choose(on_device, jnp.asarray(logits), zero, zero + 1, jnp.zeros((B, 2), jnp.uint32), zero, temperature=0)
+    choice = choose(on_device, [jnp.asarray(logits)], zero, zero + 1, jnp.zeros((B, 2), jnp.uint32), zero, temperature=0)
     assert np.array_equal(choice.token_B, logits.argmax(1))
     assert np.isnan(np.asarray(choice.odds_B)).all()
     assert jax.tree.leaves(choice)[0].dtype == jnp.int32
