@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reeval.models.decoder import Places
 from reeval.models.layers import place
 from reeval.models.qwen3 import Qwen3
 
@@ -57,8 +56,7 @@ def loss(
 def _hidden(model: Qwen3, tokens_BT: jax.Array, positions_BT: jax.Array, segments_BT: jax.Array) -> tuple[Any, Any]:
     """What Qwen3.hidden gives, and the residual stream after the block that is tagged."""
     graph, stacked = nnx.split(model.layers)
-
-    places = Places(positions_BT, segments_BT)
+    places = model.places(positions_BT, segments_BT)
 
     def layer(x_BTD: jax.Array, xs: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
         state, reach = xs

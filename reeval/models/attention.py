@@ -125,8 +125,11 @@ def _merged(parts: Sequence[Part]) -> jax.Array:
         return parts[0].out / parts[0].total
     top = functools.reduce(jnp.maximum, [part.top for part in parts])
     factors = [jnp.exp(part.top - top) for part in parts]
-    out = sum(part.out * factor for part, factor in zip(parts, factors, strict=True))
-    return out / sum(part.total * factor for part, factor in zip(parts, factors, strict=True))
+    out, total = (
+        functools.reduce(jnp.add, [each * factor for each, factor in zip(summed, factors, strict=True)])
+        for summed in ([part.out for part in parts], [part.total for part in parts])
+    )
+    return out / total
 
 
 def _visible(past: Past, positions_BT: jax.Array, window: int | jax.Array | None, start: int, end: int) -> jax.Array:
@@ -164,7 +167,5 @@ def _part(logits: jax.Array, v: jax.Array) -> Part:
     weights = jnp.exp(logits - top)
     rows = (logits.shape[0], -1) if v.ndim == 3 else (*logits.shape[:2], -1)
     out = jnp.einsum("...RS,...SH->...RH", weights.astype(v.dtype).reshape(*rows, logits.shape[-1]), v)
-    made = Part(
-        top, jnp.sum(weights, axis=-1, keepdims=True), out.reshape(*logits.shape[:4], -1).astype(jnp.float32)
-    )
+    made = Part(top, jnp.sum(weights, axis=-1, keepdims=True), out.reshape(*logits.shape[:4], -1).astype(jnp.float32))
     return Part(*(x.swapaxes(0, 1) for x in made)) if v.ndim == 3 else made

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from reeval.models.attention import KeyValues, Past, attend
-from reeval.models.layers import Einsum, Embed, place, rope, segment_positions
+from reeval.models.layers import Einsum, Embed, Turns, place, rope, segment_positions, turns
 from reeval.models.remat import checkpointed
 
 
@@ -40,17 +40,21 @@ class DecoderConfig:
 class Reach(NamedTuple):
     """How a layer's attention tells positions apart and how far it sees; stacked [L, ...] for all layers.
 
-    frequency_H: [H/2], see `layers.rope`. window: in keys, None if it has no bound.
+    rope: which of the model's `rope_frequencies`, int32. window: in keys, None if it has no bound.
     """
 
-    frequency_H: jax.Array
+    rope: jax.Array
     window: jax.Array | None = None
 
 
 class Places(NamedTuple):
-    """Where the tokens of a call stand, the same for every layer; see `attention.attend`."""
+    """Where the tokens of a call stand, the same for every layer; see `attention.attend`.
+
+    turns: by each of the model's `rope_frequencies`.
+    """
 
     positions_BT: jax.Array
+    turns: Turns
     segments_BT: jax.Array | None = None
     images_BT: jax.Array | None = None
 
@@ -84,8 +88,9 @@ class Attention(nnx.Module):
     ) -> tuple[jax.Array, KeyValues | None]:
         """The output, and the keys and values of these tokens unless `past` is None."""
         q_key, k_key, v_key, o_key = split(key, 4)
-        q_BTNH = rope(self.q_norm(self.q(x_BTD, q_key)), places.positions_BT, reach.frequency_H)
-        k_BTKH = rope(self.k_norm(self.k(x_BTD, k_key)), places.positions_BT, reach.frequency_H)
+        turned = Turns(*(each_FBTH[reach.rope] for each_FBTH in places.turns))
+        q_BTNH = rope(self.q_norm(self.q(x_BTD, q_key)), turned)
+        k_BTKH = rope(self.k_norm(self.k(x_BTD, k_key)), turned)
         # From here on heads stand before time, as in the past.
         k_BKTH, v_BKTH = (x.transpose(0, 2, 1, 3) for x in (k_BTKH, self.v(x_BTD, v_key)))
         out_BTNH = attend(
@@ -131,8 +136,18 @@ class Decoder(nnx.Module):
             self.head = Einsum("BTD,DV->BTV", (c.d_model, c.vocab_size), ("embed", "vocab"), dtype=dtype, rngs=rngs)
 
     @abc.abstractmethod
+    def rope_frequencies(self) -> jax.Array:
+        """The different `layers.frequencies` that layers have, [F, H/2]. A port says it."""
+
+    @abc.abstractmethod
     def reach(self) -> Reach:
         """Of all layers, stacked. A port says it."""
+
+    def places(
+        self, positions_BT: jax.Array, segments_BT: jax.Array | None = None, images_BT: jax.Array | None = None
+    ) -> Places:
+        """Of these tokens, as layers take it."""
+        return Places(positions_BT, turns(positions_BT, self.rope_frequencies()), segments_BT, images_BT)
 
     def inputs(self, tokens_BT: jax.Array, images: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
         """What enters the first layer, [B, T, D], and which image each token belongs to (None: there are none)."""
@@ -174,7 +189,7 @@ class Decoder(nnx.Module):
         if positions_BT is None:
             positions_BT = segment_positions(jnp.ones_like(tokens_BT) if segments_BT is None else segments_BT)
         x_BTD, images_BT = self.inputs(tokens_BT, images)
-        x_BTD, _ = self._scan(x_BTD, Places(positions_BT, segments_BT, images_BT), None, key, remat)
+        x_BTD, _ = self._scan(x_BTD, self.places(positions_BT, segments_BT, images_BT), None, key, remat)
         return x_BTD
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:
@@ -210,7 +225,7 @@ class Decoder(nnx.Module):
             [B, T, D], and [B, K, T, H] of each layer.
         """
         x_BTD, images_BT = self.inputs(tokens_BT, images)
-        places = Places(positions_BT, segments_BT, images_BT)
+        places = self.places(positions_BT, segments_BT, images_BT)
         L = self.config.num_layers
         past = past or [()] * L
         if unstacked is None:

@@ -93,13 +93,16 @@ class Gemma3(Decoder):
         assert len(config.windows) == config.num_layers
         super().__init__(config, Layer, Norm, dtype=dtype, rngs=rngs)
 
-    def reach(self) -> Reach:
+    def rope_frequencies(self) -> jax.Array:
         c = self.config
-        local_H, global_H = (
-            frequencies(rope.theta, c.head_dim) / rope.factor for rope in (c.local_rope, c.global_rope)
+        return jnp.stack([frequencies(rope.theta, c.head_dim) / rope.factor for rope in (c.local_rope, c.global_rope)])
+
+    def reach(self) -> Reach:
+        windows = self.config.windows
+        return Reach(
+            jnp.asarray([int(window is None) for window in windows], jnp.int32),
+            jnp.asarray([window or _UNBOUNDED for window in windows], jnp.int32),
         )
-        frequency_LH = jnp.stack([global_H if window is None else local_H for window in c.windows])
-        return Reach(frequency_LH, jnp.asarray([window or _UNBOUNDED for window in c.windows], jnp.int32))
 
     def inputs(self, tokens_BT: jax.Array, images: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
         x_BTD, images_BT = super().inputs(tokens_BT, images)

@@ -8,7 +8,7 @@ repeat are stacked: their parameters have a leading `layers` axis, and `jax.lax.
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -110,10 +110,22 @@ def frequencies(theta: float, head_dim: int) -> jax.Array:
     return theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
 
 
-def rope(x_BTNH: jax.Array, positions_BT: jax.Array, frequency_H: jax.Array) -> jax.Array:
-    """Rotary position embedding in the halves layout of Hugging Face checkpoints; `frequency_H` is [H/2]."""
-    angle_BT1H = positions_BT[:, :, None, None].astype(jnp.float32) * frequency_H[None, None, None, :]
-    sin, cos = jnp.sin(angle_BT1H), jnp.cos(angle_BT1H)
+class Turns(NamedTuple):
+    """Sine and cosine of the angles of rotary position embedding, [..., B, T, H/2] float32."""
+
+    sin: jax.Array
+    cos: jax.Array
+
+
+def turns(positions_BT: jax.Array, frequency_FH: jax.Array) -> Turns:
+    """By each of F sets of `frequencies`, [F, B, T, H/2]."""
+    angle_FBTH = positions_BT[None, :, :, None].astype(jnp.float32) * frequency_FH[:, None, None, :]
+    return Turns(jnp.sin(angle_FBTH), jnp.cos(angle_FBTH))
+
+
+def rope(x_BTNH: jax.Array, turned: Turns) -> jax.Array:
+    """Rotary position embedding in the halves layout of Hugging Face checkpoints; `turned` is [B, T, H/2]."""
+    sin, cos = turned.sin[:, :, None], turned.cos[:, :, None]
     first, second = jnp.split(x_BTNH.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x_BTNH.dtype)
 

@@ -51,6 +51,8 @@ class Qwen3(Decoder):
     def __init__(self, config: Qwen3Config, *, dtype: Any = jnp.float32, rngs: nnx.Rngs):
         super().__init__(config, Layer, RMSNorm, dtype=dtype, rngs=rngs)
 
+    def rope_frequencies(self) -> jax.Array:
+        return frequencies(self.config.rope_theta, self.config.head_dim)[None]
+
     def reach(self) -> Reach:
-        frequency_H = frequencies(self.config.rope_theta, self.config.head_dim)
-        return Reach(jnp.broadcast_to(frequency_H[None], (self.config.num_layers, *frequency_H.shape)))
+        return Reach(jnp.zeros(self.config.num_layers, jnp.int32))

@@ -99,7 +99,9 @@ def test_free_decoding_steers_nothing():
     logits = np.random.default_rng(0).normal(size=(B, V)).astype(np.float32)
     on_device = tables(free(V, END), sharding.single_device_mesh())
     zero = jnp.zeros(B, jnp.int32)
-    choice = choose(on_device, [jnp.asarray(logits)], zero, zero + 1, jnp.zeros((B, 2), jnp.uint32), zero, temperature=0)
+    choice = choose(
+        on_device, [jnp.asarray(logits)], zero, zero + 1, jnp.zeros((B, 2), jnp.uint32), zero, temperature=0
+    )
     assert np.array_equal(choice.token_B, logits.argmax(1))
     assert np.isnan(np.asarray(choice.odds_B)).all()
     assert jax.tree.leaves(choice)[0].dtype == jnp.int32
