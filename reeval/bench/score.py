@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).parents[1] / "shipped" / "heldout.jsonl.gz"
 AGAINST = ("transformers", "none")
 DTYPES = ("auto", "float32", "bfloat16")
 # Where a GPU has memory for more conversations at a time than a CPU has use for.
-_SLOTS = {"cpu": 16}
+_SLOTS = {"cpu": 64}
 _SLOTS_OF_OTHERS = 128
 _BATCH_SIZES = {"cpu": (8, 16, 32)}
 _BATCH_SIZES_OF_OTHERS = (32, 64, 128, 256)

@@ -5,7 +5,7 @@ Shape letters as in `slots`.
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -66,7 +66,8 @@ class Device:
         function = functools.partial(grown, length=length)
         made = []
         for kv in slots.cache:
-            program = self._compile("grown", function, kv, placed=_shardings(kv), static=length)
+            placed = functools.partial(_shardings, kv)
+            program = self._compile("grown", function, kv, placed=placed, static=length)
             made.append(program(kv))
             for old in kv:  # so that no two caches are held
                 old.delete()
@@ -135,31 +136,47 @@ class Device:
         made = []
         for kv, more in zip(slots.cache, new, strict=True):
             arguments = (kv, more, rows.slot_RT, rows.index_RT)
-            made.append(self._compile("written", written, *arguments, placed=_shardings(kv), donated=0)(*arguments))
+            placed = functools.partial(_shardings, kv)
+            made.append(self._compile("written", written, *arguments, placed=placed, donated=0)(*arguments))
         others, starts = slots._replace(cache=()), self._put(starts)
-        begun = self._compile("begun", self.programs.begun, others, starts, placed=_shardings(others))
+        placed = functools.partial(_shardings, others)
+        begun = self._compile("begun", self.programs.begun, others, starts, placed=placed)
         return begun(others, starts)._replace(cache=tuple(made))
 
     def _program(self, name: str, *arguments: Any) -> Any:
         """A method of `Programs` that runs the model, compiled for these arguments."""
-        function, weights = getattr(self.programs, name), arguments[0]
-        if name == "prefix":
-            return self._compile(name, function, *arguments, placed=_shardings(self._prefix(weights)))
-        if name == "unstacked":
-            return self._compile(name, function, *arguments, placed=_shardings(self._unstacked(weights)))
-        if name == "decode":
-            placed = (_shardings(arguments[1]), Made(self._whole, self._whole, self._whole))
-            return self._compile(name, function, *arguments, placed=placed, donated=1)
-        placed = _shardings(self._slots(weights, 1).cache)
-        return self._compile(name, function, *arguments, placed=placed)
+        weights = arguments[0]
+
+        def placed() -> Any:
+            if name == "prefix":
+                return _shardings(self._prefix(weights))
+            if name == "unstacked":
+                return _shardings(self._unstacked(weights))
+            if name == "decode":
+                return _shardings(arguments[1]), Made(self._whole, self._whole, self._whole)
+            return _shardings(self._slots(weights, 1).cache)
+
+        donated = 1 if name == "decode" else None
+        return self._compile(name, getattr(self.programs, name), *arguments, placed=placed, donated=donated)
 
     def _compile(
-        self, name: str, function: Any, *arguments: Any, placed: Any, donated: int | None = None, static: Any = None
+        self,
+        name: str,
+        function: Any,
+        *arguments: Any,
+        placed: Callable[[], Any],
+        donated: int | None = None,
+        static: Any = None,
     ) -> Any:
-        """A function compiled for arguments of these shapes; `static` is what else it depends on."""
+        """A function compiled for arguments of these shapes.
+
+        Args:
+            placed: gives the shardings of what it returns; asked only if it is not compiled yet.
+            static: what else it depends on.
+        """
         key = (name, static, *(leaf.shape for leaf in jax.tree.leaves(arguments)))
         if key not in self._compiled:
-            jitted = jax.jit(function, out_shardings=placed, donate_argnums=() if donated is None else donated)
+            jitted = jax.jit(function, out_shardings=placed(), donate_argnums=() if donated is None else donated)
             self._compiled[key] = jitted.lower(*arguments).compile()
         return self._compiled[key]
 
