@@ -17,7 +17,7 @@ from model_runs import empty_cache, extending, greedy, jitted
 from random_qwen3 import relative
 
 from reeval import hf
-from reeval.models import remat
+from reeval.models import attention, remat
 
 TOLERANCE = 2e-5  # of the largest logit, in float32
 TIED = {"qwen3": "ratio3-tied-v5", "gemma3": "text-ratio1-v4"}
@@ -134,8 +134,12 @@ def test_packed_sequences_do_not_see_each_other(small):
     assert relative(forward(packed, segments)[0, :13], expected) < TOLERANCE
 
 
-def test_cached_decode_is_the_full_forward_pass(small):
+@pytest.mark.parametrize("block", [None, 3])
+def test_cached_decode_is_the_full_forward_pass(small, block, monkeypatch):
     """Two rows of different lengths: prefilled together with padding, then by one token, then by several."""
+    if block is not None:  # queries of one block, so that calls have several
+        monkeypatch.setattr(attention, "_BLOCK", block)
+        monkeypatch.setattr(attention, "_PAST_BLOCK", block)
     tokens, model, forward = small
     extend = extending(model)
     ids = tokens(2, 20)
@@ -156,6 +160,19 @@ def test_cached_decode_is_the_full_forward_pass(small):
     padded = [np.pad(x, ((0, 0), (0, 2)), constant_values=c) for x, c in ((ids[rows[:, None], at], 7), (at, slots))]
     got, _ = extend(*padded, cache)
     assert relative(got[:, :6], full[rows[:, None], at]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["ratio3-tied-v5", "ratio4-untied-v5"])
+def test_unstacked_weights_and_a_head_in_pieces_give_the_same_logits(tmp_path, name):
+    made = SHAPES[name]
+    model = hf.load_model(made.checkpoint(tmp_path, name))
+    ids = made.tokens(made.SHAPES[name], 2, 13)
+    positions = jnp.broadcast_to(jnp.arange(13, dtype=jnp.int32), ids.shape)
+    unstacked = model.unstacked(piece=9)
+    hidden, _ = model.extend(jnp.asarray(ids), positions, unstacked=unstacked)
+    pieces = model.logit_pieces(hidden, unstacked)
+    assert len({piece.shape[-1] for piece in pieces}) == 2, "pieces of one size show less"
+    assert relative(np.concatenate(pieces, axis=-1), jitted(model)(ids)) < TOLERANCE
 
 
 @settings(max_examples=30, deadline=None)
