@@ -90,11 +90,16 @@ def attend(
         logits = _logits("...RH,...HS->...RS", q_BKGTH[:, :, :, start:end], past.kv.k, visible_BTS, scale)
         return _part(logits, past.kv.v)
 
-    # What lies after a block's last query is never computed, unless an image may reach there.
+    before = [_joined([earlier(each, start, end) for start, end in _blocks(T, _PAST_BLOCK)]) for each in past]
+
+    def block(start: int, end: int) -> jax.Array:
+        # What lies after a block's last query is never computed, unless an image may reach there.
+        parts = [own(start, end, end if images_BS is None else S)]
+        parts += [Part(*(x[:, :, :, start:end] for x in part)) for part in before]
+        return _merged(parts).astype(q_BTNH.dtype)
+
     blocks = _blocks(T, -(-T // (_BLOCK * _BLOCKS)) * _BLOCK)
-    parts = [_joined([own(start, end, end if images_BS is None else S) for start, end in blocks])]
-    parts += [_joined([earlier(each, start, end) for start, end in _blocks(T, _PAST_BLOCK)]) for each in past]
-    out = _merged(parts).astype(q_BTNH.dtype)
+    out = jnp.concatenate([block(start, end) for start, end in blocks], axis=3)
     return out.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
 
 
