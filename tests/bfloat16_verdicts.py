@@ -23,7 +23,7 @@ def judged(dtype: str, given: list[Pair], mode: str) -> dict[str, dict[str, Any]
     mesh = sharding.single_device_mesh()
     graph, weights = nnx.split(hf.load_model(embedded.DIRECTORY, dtype=dtype, mesh=mesh))
     conversation = Conversation(hf.load_tokenizer(embedded.DIRECTORY), "compact-1")
-    judge = Judge(graph, conversation, mesh, slots=64, max_prompt_tokens=896, max_answer_tokens=160)
+    judge = Judge(graph, conversation, mesh, slots=64, max_prompt_tokens=960, max_answer_tokens=160)
     return {row["pair_id"]: row for row in judge.judge(weights, given, mode)}
 
 
