@@ -37,12 +37,11 @@ def our_stages(
         prompts: tokens of each prompt, prefix included.
     """
     prefill, decode = stages["prefix_seconds"] + stages["prefill_seconds"], stages["decode_seconds"]
-    computed = costs.prefill_operations(prefix, heads=0) + sum(
-        # The last token of a prompt goes through a decode step.
-        costs.prefill_operations(prompt - prefix - 1, prefix, heads=0)
-        for prompt in prompts
-    )
-    new = prefix + stages["prompts"] - len(prompts)
+    # The last token of a prompt goes through a decode step.
+    own = stages["prompts"] - len(prompts)
+    whole = sum(costs.prefill_operations(prompt - prefix - 1, prefix, heads=0) for prompt in prompts)
+    computed = costs.prefill_operations(prefix, heads=0) + whole * (1 - stages["shared"] / max(1, own))
+    new = prefix + own - stages["shared"]
     read = costs.decode_bytes(int(stages["steps"]), prefix, prompts, answers)
     return {
         "seconds": stages["seconds"],

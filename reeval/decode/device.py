@@ -18,7 +18,7 @@ from reeval import sharding
 from reeval.decode import choose
 from reeval.decode.grammar import Grammar
 from reeval.decode.memory import Memory, bytes_held
-from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, empty, grown, shardings, written
+from reeval.decode.slots import Cache, Made, Programs, Rows, Slots, Starts, Writes, empty, grown, shardings, written
 from reeval.models.attention import KeyValues
 from reeval.models.decoder import Unstacked
 
@@ -79,6 +79,7 @@ class Device:
         slots: Slots,
         prefix: Cache | None,
         rows: Rows,
+        writes: Sequence[Writes],
         starts: Starts,
         images: np.ndarray | None,
         unstacked: Unstacked,
@@ -87,7 +88,7 @@ class Device:
         placed = self._rows(rows)
         arguments = (weights, prefix, placed, None if images is None else self._rows(images), unstacked)
         new = self._program("prefill", *arguments)(*arguments)
-        return self._begun(slots, new, placed, starts)
+        return self._begun(slots, new, writes, starts)
 
     def go_on(
         self,
@@ -95,6 +96,7 @@ class Device:
         slots: Slots,
         prefix: Cache | None,
         rows: Rows,
+        writes: Sequence[Writes],
         starts: Starts,
         slot_R: np.ndarray,
     ) -> Slots:
@@ -102,7 +104,7 @@ class Device:
         placed = self._rows(rows)
         arguments = (weights, prefix, placed, slots, self._rows(slot_R))
         new = self._program("go_on", *arguments)(*arguments)
-        return self._begun(slots, new, placed, starts)
+        return self._begun(slots, new, writes, starts)
 
     def decode(
         self, weights: nnx.State, slots: Slots, prefix: Cache | None, unstacked: Unstacked
@@ -121,7 +123,7 @@ class Device:
         row_RT = self._abstract(rows, np.int32, "batch", None)
         seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
         programs = [
-            self._program("prefill", weights, prefix, Rows(*[row_RT] * 6), seen, unstacked),
+            self._program("prefill", weights, prefix, Rows(*[row_RT] * len(Rows._fields)), seen, unstacked),
             self._program("decode", weights, slots, prefix, unstacked, self.tables),
         ]
         return Memory(
@@ -131,13 +133,14 @@ class Device:
             temporaries=max(program.memory_analysis().temp_size_in_bytes for program in programs),
         )
 
-    def _begun(self, slots: Slots, new: Cache, rows: Rows, starts: Starts) -> Slots:
+    def _begun(self, slots: Slots, new: Cache, writes: Sequence[Writes], starts: Starts) -> Slots:
         """With new entries in the cache, and turns that begin."""
-        made = []
-        for kv, more in zip(slots.cache, new, strict=True):
-            arguments = (kv, more, rows.slot_RT, rows.index_RT)
-            placed = functools.partial(_shardings, kv)
-            made.append(self._compile("written", written, *arguments, placed=placed, donated=0)(*arguments))
+        made = list(slots.cache)
+        for write in map(self._rows, writes):
+            for n, more in enumerate(new):
+                placed = functools.partial(_shardings, made[n])
+                program = self._compile("written", written, made[n], more, *write, placed=placed, donated=0)
+                made[n] = program(made[n], more, *write)
         others, starts = slots._replace(cache=()), self._put(starts)
         placed = functools.partial(_shardings, others)
         begun = self._compile("begun", self.programs.begun, others, starts, placed=placed)

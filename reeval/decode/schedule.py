@@ -12,9 +12,9 @@ from flax import nnx
 
 from reeval.decode.device import Device
 from reeval.decode.grammar import Grammar
-from reeval.decode.packing import Piece, bucket, fill, packed
+from reeval.decode.packing import Piece, Prompt, bucket, fill, packed, pieces
 from reeval.decode.sizes import Sizes
-from reeval.decode.slots import NOTHING, Made, Rows, Starts
+from reeval.decode.slots import NOTHING, Made, Rows, Starts, Writes
 from reeval.decode.turns import Counts, Done, Lines, Request, Turn
 
 # Waiting requests that are looked at to fill rows, for each slot.
@@ -90,25 +90,25 @@ class Run:
             # Prompts with an image stand alone in a row, and in a program of their own.
             seen = self.waiting[0][0].image is not None
             alike = [i for i, (request, _) in enumerate(self.waiting) if (request.image is not None) == seen]
-            lengths = [len(self.waiting[i][1]) - 1 for i in alike]
-            filled = fill(lengths, len(free), sizes.rows, sizes.row_lengths[-1], alone=seen)
+            prompts = [_prompt(*self.waiting[i]) for i in alike]
+            filled = fill(prompts, len(free), sizes.rows, sizes.row_lengths[-1], alone=seen)
             starts, rows, images = self._nobody(), [], []
-            for chosen in filled:
-                pieces = []
-                for i in chosen:
-                    (request, own), slot = self.waiting[alike[i]], free.pop(0)
-                    start = len(request.tokens) - len(own)
-                    pieces.append(Piece(own[:-1], slot, start, 0))
+            for row in filled:
+                seated = {i: free.pop(0) for bundle in row for i in bundle.members}
+                for i, slot in seated.items():
+                    request, own = self.waiting[alike[i]]
+                    start = prompts[i].start
                     _begin(starts, slot, len(own) - 1, start, own[-1], self.grammar.first, request.seed)
                     self.seats[slot] = _Seat(request, start, len(own) - 1)
                     self.counts.prompts += len(own)
                     if request.image is not None:
                         images.append(request.image.pixels())
-                rows.append(pieces)
-            taken = {alike[i] for chosen in filled for i in chosen}
+                self.counts.shared += sum((len(bundle.members) - 1) * bundle.shared for bundle in row)
+                rows.append(pieces(row, prompts, seated))
+            taken = {alike[i] for row in filled for bundle in row for i in bundle.members}
             self.waiting = [waiting for i, waiting in enumerate(self.waiting) if i not in taken]
             length = bucket(sizes.row_lengths, max(sum(len(piece.tokens) for piece in row) for row in rows))
-            packed = self._packed(rows, sizes.rows, length)
+            packed, writes = self._packed(rows, sizes.rows, length)
             self._make_room(0)
             pixels = None
             if seen:
@@ -116,7 +116,7 @@ class Run:
                 pixels = np.zeros((sizes.rows, 1, *self.pixels), np.float32)
                 pixels[: len(images), 0] = images
             self.slots = self.device.prefill(
-                self.weights, self.slots, self.prefix, packed, starts, pixels, self.unstacked
+                self.weights, self.slots, self.prefix, packed, writes, starts, pixels, self.unstacked
             )
 
     def _begin_second_turns(self, asked: dict[int, int]) -> None:
@@ -131,14 +131,14 @@ class Run:
                 seat = self.seats[slot]
                 assert seat is not None
                 slot_R[r] = slot
-                rows.append([Piece(tokens[:-1], slot, seat.start, seat.length)])
+                rows.append([Piece(tokens[:-1], [slot], seat.start, seat.length)])
                 seat.length += len(tokens) - 1
                 state = self.grammar.second_L[asked[slot]] if len(self.grammar.second_L) else self.grammar.first
                 _begin(starts, slot, seat.length, seat.start, tokens[-1], int(state), seat.request.seed)
                 self.counts.second += len(tokens)
             self._make_room(0)
-            packed = self._packed(rows, sizes.second_rows, max(1, len(tokens) - 1))
-            self.slots = self.device.go_on(self.weights, self.slots, self.prefix, packed, starts, slot_R)
+            packed, writes = self._packed(rows, sizes.second_rows, max(1, len(tokens) - 1))
+            self.slots = self.device.go_on(self.weights, self.slots, self.prefix, packed, writes, starts, slot_R)
 
     def _decode(self) -> Made | None:
         if not any(self.seats):
@@ -187,7 +187,7 @@ class Run:
         self._begin_second_turns(asked)
         return done
 
-    def _packed(self, rows: Sequence[Sequence[Piece]], count: int, length: int) -> Rows:
+    def _packed(self, rows: Sequence[Sequence[Piece]], count: int, length: int) -> tuple[Rows, list[Writes]]:
         self.counts.padding += count * length - sum(len(piece.tokens) for row in rows for piece in row)
         return packed(rows, count, length, beyond=self.sizes.rooms[-1])
 
@@ -195,6 +195,10 @@ class Run:
         B = self.sizes.slots
         length_B, start_B, token_B, state_B = (np.zeros(B, np.int32) for _ in range(4))
         return Starts(np.zeros(B, bool), length_B, start_B, token_B, state_B, np.zeros((B, 2), np.uint32))
+
+
+def _prompt(request: Request, own: Sequence[int]) -> Prompt:
+    return Prompt(len(request.tokens) - len(own), own[:-1])
 
 
 def _begin(starts: Starts, slot: int, length: int, start: int, token: int, state: int, seed: int) -> None:

@@ -62,14 +62,20 @@ class Starts(NamedTuple):
 class Rows(NamedTuple):
     """Tokens to prefill, int32 [R, T]: packed, each with its place.
 
-    positions_RT: in its conversation. segments_RT: one id a conversation, 0 for padding. start_RT: how many tokens
-    of the prefix it sees. slot_RT, index_RT: where its keys and values go, an index of S or more for padding.
+    positions_RT: in its conversation. segments_RT: from 1, 0 for padding. parents_RT: the segment that a token's own
+    continues, its own if there is none. start_RT: how many tokens of the prefix it sees.
     """
 
     tokens_RT: Any
     positions_RT: Any
     segments_RT: Any
+    parents_RT: Any
     start_RT: Any
+
+
+class Writes(NamedTuple):
+    """Where the keys and values of prefilled tokens go, int32 [R, T]; an index of S or more where they do not."""
+
     slot_RT: Any
     index_RT: Any
 
@@ -115,6 +121,7 @@ class Programs:
                 rows.positions_RT,
                 past,
                 segments_BT=rows.segments_RT,
+                parents_BT=rows.parents_RT,
                 images=images,
                 # Of so few tokens the copies from a stack take a tenth of the time; elsewhere compiling counts.
                 unstacked=unstacked if self.on_cpu else None,

@@ -45,6 +45,7 @@ def attend(
     *,
     scale: float,
     segments_BS: jax.Array | None = None,
+    parents_BS: jax.Array | None = None,
     window: int | jax.Array | None = None,
     images_BS: jax.Array | None = None,
     past: Sequence[Past] = (),
@@ -54,11 +55,12 @@ def attend(
 
     Args:
         segments_BS: packed sequences: a query sees keys of its own segment id alone.
+        parents_BS: a query also sees this earlier segment, which its own continues; its own id where there is none.
         window: a query sees this many keys, itself included; a number, or an array of no axes.
         images_BS: which image a token belongs to, from 1, 0 for none: tokens of one image see each other both ways,
             within segment and window.
         past: what went before, whatever the segments.
-        positions_BT: of the tokens in their sequences; needed where there is a past.
+        positions_BT: of the tokens in their sequences; needed where there is a past, or are parents.
     Returns:
         [B, T, N, H] in the dtype of q.
     """
@@ -68,18 +70,22 @@ def attend(
     # One batch of matrix products [G*T, H] x [H, S] for each sequence and key head: the layout that XLA is fast in.
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
     index_BT = jnp.arange(T, dtype=jnp.int32)[None]
+    assert parents_BS is None or (segments_BS is not None and positions_BT is not None)
 
     def own(start: int, end: int, keys: int) -> Part:
         """Queries start..end over the first `keys` keys of the call."""
-        distance_BTS = index_BT[:, start:end, None] - index_BT[:, None, :keys]
-        visible_BTS = distance_BTS >= 0
+        visible_BTS = _distance(index_BT, start, end, keys) >= 0
         if images_BS is not None:
             own_BT1 = images_BS[:, start:end, None]
             visible_BTS |= (own_BT1 == images_BS[:, None, :keys]) & (own_BT1 > 0)
         if window is not None:
-            visible_BTS &= distance_BTS < window
+            visible_BTS &= _distance(index_BT if parents_BS is None else positions_BT, start, end, keys) < window
         if segments_BS is not None:
-            visible_BTS &= segments_BS[:, start:end, None] == segments_BS[:, None, :keys]
+            keys_B1S = segments_BS[:, None, :keys]
+            alike_BTS = segments_BS[:, start:end, None] == keys_B1S
+            if parents_BS is not None:
+                alike_BTS |= parents_BS[:, start:end, None] == keys_B1S
+            visible_BTS &= alike_BTS
         q, k, v = q_BKGTH[:, :, :, start:end], k_BKSH[:, :, :keys], v_BKSH[:, :, :keys]
         return _part(_logits("...RH,...SH->...RS", q, k, visible_BTS, scale), v)
 
@@ -112,6 +118,10 @@ class Part(NamedTuple):
     top: jax.Array
     total: jax.Array
     out: jax.Array
+
+
+def _distance(index_BT: jax.Array, start: int, end: int, keys: int) -> jax.Array:
+    return index_BT[:, start:end, None] - index_BT[:, None, :keys]
 
 
 def _blocks(T: int, step: int) -> list[tuple[int, int]]:

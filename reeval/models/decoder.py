@@ -57,6 +57,7 @@ class Places(NamedTuple):
     turns: Turns
     segments_BT: jax.Array | None = None
     images_BT: jax.Array | None = None
+    parents_BT: jax.Array | None = None
 
 
 class Unstacked(NamedTuple):
@@ -99,6 +100,7 @@ class Attention(nnx.Module):
             v_BKTH,
             scale=self.scale,
             segments_BS=places.segments_BT,
+            parents_BS=places.parents_BT,
             window=reach.window,
             images_BS=places.images_BT,
             past=past or (),
@@ -211,6 +213,7 @@ class Decoder(nnx.Module):
         past: Sequence[Sequence[Past]] | None = None,
         *,
         segments_BT: jax.Array | None = None,
+        parents_BT: jax.Array | None = None,
         images: jax.Array | None = None,
         unstacked: Unstacked | None = None,
     ) -> tuple[jax.Array, list[KeyValues]]:
@@ -219,13 +222,14 @@ class Decoder(nnx.Module):
         Args:
             tokens_BT, segments_BT, images: as in `__call__`; the tokens of one image come in one call.
             positions_BT: [B, T] int32, each token's place in its sequence, one after the other within a segment.
+            parents_BT: [B, T] int32, the segment before each token's own that it continues, its own if there is none.
             past: for each layer what the tokens see beside each other; None if that is nothing.
             unstacked: these weights layer by layer, for calls of few tokens. It takes longer to compile.
         Returns:
             [B, T, D], and [B, K, T, H] of each layer.
         """
         x_BTD, images_BT = self.inputs(tokens_BT, images)
-        places = self.places(positions_BT, segments_BT, images_BT)
+        places = self.places(positions_BT, segments_BT, images_BT)._replace(parents_BT=parents_BT)
         L = self.config.num_layers
         past = past or [()] * L
         if unstacked is None:

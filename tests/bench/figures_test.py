@@ -19,7 +19,7 @@ PROMPTS, ANSWERS = [13, 17], [[[1, 1]], [[1], [1]]]
 STAGES = {
     "seconds": 4.0, "unstacked_seconds": 0.125,
     "prefix_seconds": 0.5, "prefill_seconds": 0.5, "go_on_seconds": 0.25, "decode_seconds": 2.0,
-    "prefix": 10, "prompts": 10, "second": 6, "padding": 4, "steps": 5, "used": 7, "waits": 2,
+    "prefix": 10, "prompts": 10, "shared": 2, "second": 6, "padding": 4, "steps": 5, "used": 7, "waits": 2,
 }  # fmt: skip
 
 
@@ -42,9 +42,9 @@ def test_rates_count_ends_of_answers():
 
 def test_stages_are_shares_of_the_limits():
     stages = figures.our_stages(STAGES, COSTS, LIMITS, 10, PROMPTS, ANSWERS)
-    assert stages["prefill"]["tokens"] == 18  # the last token of each prompt is the decode steps'
-    computed = COSTS.prefill_operations(10, heads=0) + COSTS.prefill_operations(2, 10, heads=0)
-    computed += COSTS.prefill_operations(6, 10, heads=0)
+    assert stages["prefill"]["tokens"] == 16  # the last token of each prompt is the decode steps', and two are in both
+    own = COSTS.prefill_operations(2, 10, heads=0) + COSTS.prefill_operations(6, 10, heads=0)
+    computed = COSTS.prefill_operations(10, heads=0) + own * 6 / 8
     assert stages["prefill"]["share_of_matmul"] == pytest.approx(computed / 1e8)
     read = COSTS.decode_bytes(5, 10, PROMPTS, ANSWERS)
     assert stages["decode"]["share_of_bandwidth"] == pytest.approx(read / 2 / 1e6)

@@ -17,10 +17,11 @@ from plain_judge import PlainJudge
 from reeval import hf, sharding
 from reeval.decode.engine import Engine, Request, Turn
 from reeval.decode.grammar import Grammar, free
+from reeval.decode.slots import Rows
 
 # Gemma 3's windows are shorter than what is shared, what is not, and answers; the last one sees images.
 MODELS = (*SMALL.values(), "ratio2-v4")
-MAX_NEW, SECOND, PREFIX, LONGEST, K = 12, 7, 20, 60, 4
+MAX_NEW, SECOND, PREFIX, LONGEST, ALIKE, K = 12, 7, 20, 60, 18, 4
 MESH = (2, 2, 2)
 
 
@@ -51,6 +52,10 @@ class Case:
         shared = [PREFIX, PREFIX, 7, 0, PREFIX, PREFIX, 1, PREFIX, PREFIX, PREFIX, PREFIX]
         own = [13, 1, 30, 40, 2, 25, 8, 19, 1, 7, 33]
         prompts = [[*self.prefix[:n], *text(m)] for n, m in zip(shared, own, strict=True)]
+        # Some go on alike beyond the prefix, one as far as another goes, and two are the same.
+        for at in (5, 7, 10):
+            prompts[at][PREFIX : PREFIX + ALIKE] = prompts[2][7 : 7 + ALIKE]
+        prompts.append(prompts[10])
         self.requests = [Request(f"request {i}", prompt, seed=i) for i, prompt in enumerate(prompts)]
         if self.sees:
             image = [raw["boi_token_index"], *[raw["image_token_index"]] * raw["mm_tokens_per_image"]]
@@ -152,6 +157,7 @@ def test_turns_are_those_of_a_loop_over_whole_texts(case: Case, grammar: str, sl
     if slots == 4:
         for order in (case.requests[::-1], case.requests[5:] + case.requests[:5]):
             same({request.key: turns for request, turns in engine.run(weights, iter(order), lines)}, wanted)
+        assert engine.counts.shared >= ALIKE
 
 
 def test_samples_depend_on_the_request_alone(case: Case) -> None:
@@ -183,8 +189,21 @@ def dict_of(conversations: Any) -> dict[Any, list[Turn]]:
     return {request.key: turns for request, turns in conversations}
 
 
-def test_no_token_is_prefilled_twice(qwen3: Case) -> None:
-    engine, weights = qwen3.engine("steered", 4)
+def test_no_token_is_prefilled_twice(qwen3: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, weights = qwen3.engine("steered", 16)
+    seen = Counter()
+
+    def counting(name: str) -> Any:
+        method = getattr(engine.device, name)
+
+        def counted(*arguments: Any) -> Any:
+            seen[name] += sum(int((each.segments_RT > 0).sum()) for each in arguments if isinstance(each, Rows))
+            return method(*arguments)
+
+        return counted
+
+    for name in ("prefill", "go_on"):
+        monkeypatch.setattr(engine.device, name, counting(name))
     turns = list(dict_of(engine.run(weights, qwen3.requests, lines)).values())
     counts = engine.counts
     assert counts.prefix == PREFIX
@@ -193,6 +212,10 @@ def test_no_token_is_prefilled_twice(qwen3: Case) -> None:
         shared = next((i for i, t in enumerate(request.tokens[:PREFIX]) if t != qwen3.prefix[i]), PREFIX)
         own.append(len(request.tokens) - shared)
     assert counts.prompts == sum(own) < sum(len(request.tokens) for request in qwen3.requests) - 100
+    assert counts.shared == 3 * ALIKE
+    # The last token of a prompt and of what asks a second turn is a decode step's.
+    assert seen["prefill"] == sum(own) - len(own) - 3 * ALIKE
+    assert seen["go_on"] == (SECOND - 1) * sum(len(each) == 2 for each in turns)
     assert counts.second == SECOND * sum(len(each) == 2 for each in turns)
     # Each token of an answer is made once, and its end.
     assert counts.used == sum(len(turn.tokens) + 1 for each in turns for turn in each)
