@@ -57,15 +57,15 @@ class Run:
         # With what each has beyond the prefix.
         self.waiting: list[tuple[Request, Sequence[int]]] = []
         self.seats: list[_Seat | None] = [None] * sizes.slots
-        self.room = sizes.rooms[0]
 
     def conversations(self) -> Iterator[Done]:
+        self._look_ahead()
+        self.room = self._room(0)
         self.slots = self.device.empty(self.weights, self.room)
         self.unstacked = self.device.unstacked(self.weights)
         self.prefix = self.device.prefix(self.weights)
         self.counts.prefix += len(self.sizes.prefix)
         done: list[Done] = []
-        self._look_ahead()
         while True:
             self._begin_first_turns()
             made = self._decode()
@@ -149,12 +149,14 @@ class Run:
 
     def _make_room(self, more: int) -> None:
         """Let the cache hold what it is to hold, and `more` tokens of each conversation: what it holds is all read."""
-        rooms = self.sizes.rooms
-        longest = max(seat.length for seat in self.seats if seat is not None) + more
-        longest = max(longest, *(len(own) for _, own in self.waiting)) if self.waiting else longest
-        if longest > self.room and self.room < rooms[-1]:
-            self.room = bucket(rooms, min(longest, rooms[-1]))
-            self.slots = self.device.grown(self.slots, self.room)
+        if (room := self._room(more)) > self.room:
+            self.room = room
+            self.slots = self.device.grown(self.slots, room)
+
+    def _room(self, more: int) -> int:
+        lengths = [seat.length + more for seat in self.seats if seat is not None]
+        longest = max([*lengths, *(len(own) for _, own in self.waiting)], default=0)
+        return bucket(self.sizes.rooms, min(longest, self.sizes.rooms[-1]))
 
     def _collect(self, made: Made) -> list[Done]:
         """Hand out what was made; gives the conversations that are done, and asks the others' second turns."""

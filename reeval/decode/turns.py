@@ -41,8 +41,8 @@ class Counts:
     """What was done since the engine was made.
 
     Attributes:
-        prefix, prompts, second: tokens of the prefix, of all prompts beyond it, and those that ask for second turns. The
-            last one of a prompt and of a second turn is fed by a decode step.
+        prefix, prompts, second: tokens of the prefix, of all prompts beyond it, and those that ask for second turns.
+            The last one of a prompt and of a second turn is fed by a decode step.
         shared: of `prompts`, those that did not go through the model, as another prompt begins with them, too.
         padding: entries of prefilled rows that held no token.
         steps, used: decode steps, and tokens made in them, end tokens too; there are slots * steps chances.

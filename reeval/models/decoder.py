@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from reeval.models.attention import KeyValues, Past, attend
-from reeval.models.layers import Einsum, Embed, Turns, place, rope, segment_positions, turns
+from reeval.models.layers import Einsum, Embed, Turns, place, rope, segment_positions, turns, turns_once
 from reeval.models.remat import checkpointed
 
 
@@ -236,6 +236,7 @@ class Decoder(nnx.Module):
             stacked = jax.tree.map(lambda *each: jnp.stack(each), *past)
             x_BTD, new = self._scan(x_BTD, places, stacked, None, "none")
             return x_BTD, [jax.tree.map(lambda x, n=n: x[n], new) for n in range(L)]
+        places = places._replace(turns=turns_once(positions_BT, self.rope_frequencies()))
         x_BTD, made = place(x_BTD, "batch", None, None), []
         graph, reach = nnx.graphdef(self.layers), self.reach()
         for n in range(L):

@@ -123,6 +123,17 @@ def turns(positions_BT: jax.Array, frequency_FH: jax.Array) -> Turns:
     return Turns(jnp.sin(angle_FBTH), jnp.cos(angle_FBTH))
 
 
+def turns_once(positions_BT: jax.Array, frequency_FH: jax.Array) -> Turns:
+    """`turns`, for layers that are no loop: there XLA computes the sines again for each head of each layer on a CPU,
+    which takes longer than all else of the embedding. What leaves a loop, of two rounds here, is kept."""
+    F, H = frequency_FH.shape
+    rounds = 2 if H % 2 == 0 else 1
+    parts = jax.lax.map(
+        lambda each_FH: turns(positions_BT, each_FH), frequency_FH.reshape(F, rounds, -1).swapaxes(0, 1)
+    )
+    return Turns(*(jnp.concatenate(list(part), axis=-1) for part in parts))
+
+
 def rope(x_BTNH: jax.Array, turned: Turns) -> jax.Array:
     """Rotary position embedding in the halves layout of Hugging Face checkpoints; `turned` is [B, T, H/2]."""
     sin, cos = turned.sin[:, :, None], turned.cos[:, :, None]
