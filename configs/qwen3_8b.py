@@ -54,6 +54,8 @@ def get_config() -> ConfigDict:
                 "checkpoint_every": 50,
                 "seed": 0,
             },
+            # The first and the last step of which a trace is written; none without.
+            "profile": {"steps": ()},
             "eval": {
                 "pairs": "data/benchmark.jsonl",
                 "slots": 32,

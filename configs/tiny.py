@@ -47,6 +47,8 @@ def get_config() -> ConfigDict:
                 "checkpoint_every": 100,
                 "seed": 0,
             },
+            # The first and the last step of which a trace is written; none without.
+            "profile": {"steps": ()},
             "eval": {
                 "pairs": "runs/quickstart/heldout.jsonl",
                 "slots": 64,

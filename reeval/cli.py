@@ -20,7 +20,10 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
 
-`reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error."""
+`reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error.
+train, eval, export and score take --distributed on each of several hosts (--distributed=HOST:PORT,COUNT,INDEX where
+jax does not find that out by itself). Exit codes: 0 done, 2 a mistake of yours, 75 stopped and saved (the same command
+goes on), 1 the rest."""
 
 
 def train(argv: Sequence[str]) -> None:
@@ -227,6 +230,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "pairs": pairs,
     "bench": bench,
 }
+# Those that several processes may run together, with --distributed.
+SEVERAL = ("train", "eval", "export", "score")
 # Flags without a value: what follows one is no part of it.
 SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--strict")
 
@@ -237,7 +242,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit code: 0, 2 for a user's mistake (one line on standard error), 1 for the rest."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    several = [argument for argument in arguments if argument.partition("=")[0] == "--distributed"]
+    arguments = [argument for argument in arguments if argument != "--debug" and argument not in several]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         if arguments:
@@ -248,6 +254,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise ValueError(f"no command {name!r}; there are {', '.join(COMMANDS)} (see `reeval --help`)")
+        if several and not asks_for_help(rest):
+            _join(name, several[-1])
         COMMANDS[name](rest)
     except Help as help_text:
         print(help_text)
@@ -257,12 +265,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"reeval: {_one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, (ValueError, *_WRONG_PATHS)) else 1
+        print(f"reeval: {_one_line(error)}", file=sys.stderr, flush=True)
+        if several and isinstance(error, RuntimeError):
+            from reeval.hosts import leave
+
+            leave()
+        return getattr(error, "exit_code", 2 if isinstance(error, (ValueError, *_WRONG_PATHS)) else 1)
     return 0
 
 
+def _join(name: str, flag: str) -> None:
+    if name not in SEVERAL:
+        raise ValueError(f"--distributed: {name} takes one process; only {', '.join(SEVERAL)} take several")
+    from reeval.hosts import join
+
+    # Each process scores its own share at its own pace; elsewhere all take the same steps.
+    join(flag.partition("=")[2], together=name != "score")
+
+
 def _one_line(error: Exception) -> str:
+    if hasattr(error, "exit_code"):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, ValueError | OSError | FloatingPointError):

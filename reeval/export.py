@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from reeval import hf, lora, sharding, verdicts
+from reeval import hf, hosts, lora, sharding, verdicts
 from reeval.run import Run, base_directory, lora_config, recorded_config
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.real_size import abstract_judge
@@ -45,6 +45,8 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
         format_version=verdicts.FORMAT_VERSION,
         demonstration=config.model.path == "embedded",
     )
+    if not hosts.first():
+        return
     record = {"prompt": config.prompt, "format": verdicts.FORMAT_VERSION}
     if format == "adapter":
         hf.save_adapter(out, base, adapter, settings, card=card, record=record)
@@ -54,9 +56,9 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
 
 
 def _abstract_adapter(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the adapter, on one device, without a model in memory."""
+    """Shapes of the adapter, whole on every device, without a model in memory."""
     _, adapter, _ = lora.take_apart(abstract_judge(config))
-    whole = sharding.replicated(sharding.single_device_mesh())
+    whole = sharding.replicated(sharding.make_mesh((-1, 1, 1)))
     return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole) for name, x in adapter.items()}
 
 

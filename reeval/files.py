@@ -27,12 +27,19 @@ class LineLog:
 
     Readable by its owner alone: verdicts quote reports. One process at a time may hold it.
 
+    Args:
+        follows: of a process of several that have the same rows, of which another one writes: nothing is written.
     Raises:
         ValueError: if another process holds it, or a line is no JSON object.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, follows: bool = False):
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._follows = follows
+        if follows:
+            self._file: Any = path.open("rb")
+            self.rows = [_row(path, number, line) for number, line in enumerate(self._file, start=1)]
+            return
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,10 +58,12 @@ class LineLog:
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Add rows; on return they are on the disk."""
+        self.rows += rows
+        if self._follows:
+            return
         self._file.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows += rows
 
     def close(self) -> None:
         self._file.close()

@@ -7,6 +7,8 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,14 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from reeval import embedded, hf, lora, sharding
+from reeval import embedded, hf, hosts, lora, sharding
 from reeval.data.conversation import Conversation
 from reeval.files import write_atomically
 from reeval.models import MedGemmaConfig
 from reeval.pairs import Pair
 
 # What may differ between a run and its continuation: where it runs and how often it reports.
-_FREE_SECTIONS = {"mesh", "eval"}
+_FREE_SECTIONS = {"mesh", "eval", "profile"}
 _FREE = {"train.log_every", "train.checkpoint_every"}
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
@@ -41,14 +43,12 @@ class Run:
     """One training run and all that follows from it."""
 
     def __init__(self, config: ConfigDict, workdir: str | Path):
-        if jax.process_count() > 1:
-            raise ValueError("a run has one process for now; on several hosts each would write over the other's files")
         self.config, self.workdir = config, Path(workdir)
         self.checkpoints = self.workdir / "checkpoints"
         self.tensorboard = self.workdir / "tensorboard"
         self.evaluations = self.workdir / "eval"
 
-    def claim(self, images_sha256: str | None = None) -> dict[str, Any]:
+    def claim(self, mesh: Mesh, images_sha256: str | None = None) -> dict[str, Any]:
         """Record what this run is, or make sure that the directory holds the same run.
 
         Until its first checkpoint a run is nothing that could be gone on with, and what is recorded of it gives way:
@@ -64,6 +64,12 @@ class Run:
             "train_pairs_sha256": file_sha256(self.config.data.train),
             "train_images_sha256": images_sha256,
             "versions": versions(),
+            "environment": {
+                "mesh": dict(mesh.shape),
+                "devices": mesh.devices.size,
+                "processes": jax.process_count(),
+                "commit": _commit(),
+            },
         }
         path = self.workdir / "run.json"
         if path.exists() and any(self.checkpoints.glob("[0-9]*")):
@@ -79,8 +85,10 @@ class Run:
                     f"{self.config.data.train}: its images have changed since the run in {self.workdir} began; restore "
                     "them or choose another --workdir"
                 )
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(record, indent=2) + "\n")
+        hosts.wait("the run is looked at")
+        if hosts.first():
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(record, indent=2) + "\n")
         return record
 
     def check_judge(self) -> None:
@@ -216,6 +224,15 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed as a package"
     return found | {"python": platform.python_version(), "device": jax.devices()[0].device_kind}
+
+
+def _commit() -> str | None:
+    """Of the checkout that the code runs from, with a plus where it was changed; None where it is no checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -83,6 +83,7 @@ FIELDS: dict[str, Field] = {
     "train.log_every": _COUNT,
     "train.checkpoint_every": _COUNT,
     "train.seed": Field(int, least=0, below=2**31),
+    "profile.steps": Field(tuple),
     "eval.pairs": Field(str),
     "eval.slots": _COUNT,
     "eval.max_prompt_tokens": _COUNT,

@@ -97,12 +97,24 @@ def batch_multiple(mesh: Mesh) -> int:
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
+def own_rows(mesh: Mesh, rows: int) -> list[int]:
+    """Which rows of a batch of `rows` lie on devices of this process, rising."""
+    indices: Any = batch_sharding(mesh, 1).addressable_devices_indices_map((rows,)).values()
+    return sorted({row for (part,) in indices for row in range(rows)[part]})
+
+
 def to_device(mesh: Mesh, batch: dict[str, np.ndarray], *, leading: int = 0) -> dict[str, jax.Array]:
-    """A batch of this process's rows, as global arrays."""
+    """A batch that every process has, as global arrays, of which each device holds its part."""
+    placed = {name: batch_sharding(mesh, value.ndim, leading=leading) for name, value in batch.items()}
     return {
-        name: jax.make_array_from_process_local_data(batch_sharding(mesh, value.ndim, leading=leading), value)
+        name: jax.make_array_from_callback(value.shape, placed[name], value.__getitem__)
         for name, value in batch.items()
     }
+
+
+def whole(mesh: Mesh, tree: Any) -> Any:
+    """The same arrays, whole on every device and so readable by every process."""
+    return jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
 
 
 def activations(mesh: Mesh) -> AbstractContextManager[None]:

@@ -18,7 +18,18 @@ def test_without_a_terminal_lines_come_now_and_then_and_at_the_end(
     assert out == ""
     lines = err.splitlines()
     assert "\x1b" not in err and lines[-1] == "train 50/50 loss 50"
-    assert 4 <= len(lines) <= 6 and lines[1] == "train 21/50 loss 21"
+    assert 4 <= len(lines) <= 6 and lines[1] == "train 21/50 loss 21 29 s left"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(9.6, "10 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_what_is_left_is_said_in_a_fitting_unit(seconds: float, said: str) -> None:
+    assert progress._span(seconds) == said
+
+
+def test_what_is_not_shown_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress("train", 2, shown=False) as advance:
+        advance(2, "done")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

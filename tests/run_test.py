@@ -11,6 +11,8 @@ from configs import tiny
 from reeval import pairs, run, sharding
 from reeval.run import Run
 
+MESH = sharding.single_device_mesh()
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> ConfigDict:
@@ -23,7 +25,7 @@ def config(tmp_path: Path) -> ConfigDict:
 def begun(config: ConfigDict, workdir: Path) -> Run:
     """A run with a checkpoint."""
     made = Run(config, workdir)
-    made.claim()
+    made.claim(MESH)
     (made.checkpoints / "7").mkdir(parents=True)
     return made
 
@@ -37,13 +39,13 @@ def changed(config: ConfigDict, **fields: object) -> ConfigDict:
 
 def test_a_claim_records_what_decides_the_run(config: ConfigDict, tmp_path: Path) -> None:
     made = Run(config, tmp_path / "new" / "work")
-    made.claim()
+    made.claim(MESH)
     record = json.loads((tmp_path / "new" / "work" / "run.json").read_text())
     assert record["train_pairs_sha256"] == run.file_sha256(config.data.train)
     assert {"jax", "flax", "orbax-checkpoint", "grain", "python"} <= set(record["versions"])
     recorded = run.recorded_config(tmp_path / "new" / "work")
     assert json.loads(recorded.to_json_best_effort()) == json.loads(config.to_json_best_effort())
-    Run(recorded, made.workdir).claim()
+    Run(recorded, made.workdir).claim(MESH)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_another_run_is_refused_by_the_name_of_the_field(
     begun(config, tmp_path / "work")
     before = (tmp_path / "work" / "run.json").read_bytes()
     with pytest.raises(ValueError, match=rf"holds a run with config\.{field}=.*, not {value!r}"):
-        Run(changed(config, **{field: value}), tmp_path / "work").claim()
+        Run(changed(config, **{field: value}), tmp_path / "work").claim(MESH)
     assert (tmp_path / "work" / "run.json").read_bytes() == before
 
 
@@ -72,20 +74,20 @@ def test_another_run_is_refused_by_the_name_of_the_field(
 )
 def test_where_and_how_often_may_change(config: ConfigDict, tmp_path: Path, field: str, value: object) -> None:
     begun(config, tmp_path / "work")
-    Run(changed(config, **{field: value}), tmp_path / "work").claim()
+    Run(changed(config, **{field: value}), tmp_path / "work").claim(MESH)
 
 
 def test_training_pairs_that_changed_are_refused(config: ConfigDict, tmp_path: Path) -> None:
     begun(config, tmp_path / "work")
     pairs.write(config.data.train, random_judge.pairs(4))
     with pytest.raises(ValueError, match=r"train\.jsonl: has changed since the run in .*work began"):
-        Run(config, tmp_path / "work").claim()
+        Run(config, tmp_path / "work").claim(MESH)
 
 
 def test_a_run_without_a_checkpoint_gives_way(config: ConfigDict, tmp_path: Path) -> None:
     # The first try names a model that is not there; the second, put right, must not be told to go elsewhere.
-    Run(changed(config, **{"model.path": "wrong"}), tmp_path / "work").claim()
-    Run(config, tmp_path / "work").claim()
+    Run(changed(config, **{"model.path": "wrong"}), tmp_path / "work").claim(MESH)
+    Run(config, tmp_path / "work").claim(MESH)
     assert run.recorded_config(tmp_path / "work").model.path == config.model.path
 
 

@@ -4,7 +4,7 @@ Several conversations share a row; `segments` tells them apart (0 is padding) an
 Images are read when the batch that shows them is drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import grain
@@ -51,36 +51,43 @@ def packed(
     rows: int,
     two_pass_share: float,
     seed: int,
-    process: int = 0,
-    processes: int = 1,
+    own: Collection[int] | None = None,
 ) -> grain.IterDataset:
-    """Batches without end, `rows` x `length` for this process, reshuffled every epoch.
+    """Batches without end, `rows` x `length`, reshuffled every epoch; the same on all processes of a run.
 
     Each visit of a pair draws its mode: two-pass with probability `two_pass_share`.
 
+    Args:
+        own: rows whose images are wanted here; None wants all. Others get zeros, and their files are not read.
     Returns:
-        an IterDataset of dicts: tokens, targets, segments, positions [rows, length] int32 and weights float32.
-        `targets` are the next tokens and `weights` weigh their loss. If any example has an image also images
-        [rows, I, channels, side, side] float32: those of a row in the order of its image tokens, and zeros up to I,
-        which is how many a row can hold.
+        an IterDataset of dicts: tokens, targets, segments, positions, examples [rows, length] int32 and weights
+        float32. `targets` are the next tokens, `weights` weigh their loss, and `examples` says which of `examples`
+        a token is of, from 1. If any example has an image also images [rows, I, channels, side, side] float32: those
+        of a row in the order of its image tokens, and zeros up to I, which is how many a row can hold.
     """
     seen = _Images(examples, length)
+    wanted = range(rows) if own is None else own
 
     def draw(item: tuple[int, dict[str, Example]], rng: np.random.Generator) -> dict[str, np.ndarray]:
         number, modes = item
         example = modes["two_pass" if rng.random() < two_pass_share else "one_pass"]
         tokens = example.tokens[:-1]
-        drawn = {"tokens": tokens, "targets": example.tokens[1:], "weights": example.weights[1:]}
+        drawn = {
+            "tokens": tokens,
+            "targets": example.tokens[1:],
+            "weights": example.weights[1:],
+            "examples": np.full(len(tokens), number + 1, np.int32),
+        }
         return drawn | seen.marks(number, tokens)
 
-    def named(row: dict[str, Any]) -> dict[str, np.ndarray]:
-        return _named(row) | seen.pixels(row)
+    def named(batch: dict[str, Any]) -> dict[str, np.ndarray]:
+        return _named(batch) | seen.pixels(batch, wanted)
 
-    dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()[process::processes]
+    dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()
     stream = dataset.repeat().random_map(draw).to_iter_dataset()
-    lengths = dict.fromkeys(("tokens", "targets", "weights", *seen.features), length)
+    lengths = dict.fromkeys(("tokens", "targets", "weights", "examples", *seen.features), length)
     rows_of = FirstFitPackIterDataset(stream, length_struct=lengths, num_packing_bins=_PACKING_BINS, seed=seed)
-    return rows_of.map(named).batch(rows)
+    return rows_of.batch(rows).map(named)
 
 
 class _Images:
@@ -99,17 +106,18 @@ class _Images:
         at = np.zeros(len(tokens), bool) if image is None else tokens == image.processor.token
         return {name: np.where(at, np.int32(number + 1), np.int32(0)) for name in self.features}
 
-    def pixels(self, row: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The images of a packed row."""
+    def pixels(self, batch: dict[str, Any], wanted: Collection[int]) -> dict[str, np.ndarray]:
+        """The images of a batch's rows; zeros in those that are not wanted."""
         if not self.features:
             return {}
-        marks = row["images"]
-        # Text stands between any two images, so that each begins after a 0.
-        (begins,) = np.nonzero((marks > 0) & (np.diff(marks, prepend=0) != 0))
         first = next(iter(self._by_number.values()))
-        images = np.zeros((self._most, *first.processor.shape), np.float32)
-        for slot, at in enumerate(begins):
-            images[slot] = self._by_number[marks[at] - 1].pixels()
+        images = np.zeros((len(batch["images"]), self._most, *first.processor.shape), np.float32)
+        for row in wanted:
+            marks = batch["images"][row]
+            # Text stands between any two images, so that each begins after a 0.
+            (begins,) = np.nonzero((marks > 0) & (np.diff(marks, prepend=0) != 0))
+            for slot, at in enumerate(begins):
+                images[row, slot] = self._by_number[marks[at] - 1].pixels()
         return {"images": images}
 
 
@@ -118,6 +126,7 @@ def _named(row: dict[str, Any]) -> dict[str, np.ndarray]:
         "tokens": row["tokens"],
         "targets": row["targets"],
         "weights": row["weights"],
+        "examples": row["examples"],
         "segments": row["tokens_segment_ids"],
         "positions": row["tokens_positions"],
     }

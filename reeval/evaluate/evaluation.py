@@ -13,7 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from reeval import hf, lora, pairs, settings, sharding
+from reeval import hf, hosts, lora, pairs, settings, sharding
 from reeval.data.images import images_sha256
 from reeval.evaluate import report, writers
 from reeval.evaluate.judge import Judge
@@ -49,6 +49,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         was judged too, McNemar's tests between the two.
     Raises:
         ValueError: for pairs or a working directory that cannot be evaluated.
+        hosts.Stopped: on SIGTERM.
     """
     settings.check(config)
     benchmark = pairs.read(config.eval.pairs, graded=True)
@@ -93,7 +94,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     results: dict[str, Any] = {"settings": what, "judges": {}}
     verdicts: dict[str, list[list[dict[str, Any]]]] = {mode: [] for mode in MODES}
     for name in ("base", "tuned") if config.eval.base else ("tuned",):
-        at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(adapter))
+        at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(sharding.whole(mesh, adapter)))
         if name == "tuned":
             # In place of the base: two models of real size would not fit.
             weights = lora.merge_weights(parts, adapter, base)
@@ -105,12 +106,14 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
             rows = _judged(judge, weights, benchmark, mode, path, signature, f"{name} {mode}")
             summaries[mode] = report.summarise(rows, benchmark)
             verdicts[mode].append(rows)
-        writers.write_tensorboard(run.tensorboard / f"eval_{name}", name, summaries, at_step)
-        writers.write_figure(directory / "dr_curve.png", name, summaries)
+        if hosts.first():
+            writers.write_tensorboard(run.tensorboard / f"eval_{name}", name, summaries, at_step)
+            writers.write_figure(directory / "dr_curve.png", name, summaries)
         results["judges"][name] = {"step": at_step, "adapter_sha256": adapter_sha256, "modes": summaries}
     if config.eval.base:
         results["mcnemar"] = {mode: report.compare(base, tuned, benchmark) for mode, (base, tuned) in verdicts.items()}
-    writers.write_results(run.evaluations / "results.json", results)
+    if hosts.first():
+        writers.write_results(run.evaluations / "results.json", results)
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
     for mode, tests in results.get("mcnemar", {}).items():
         writers.print_paired(mode, "base", "tuned", tests)
@@ -127,20 +130,35 @@ def _judged(
     signature: dict[str, Any],
     what: str,
 ) -> list[dict[str, Any]]:
-    """The verdict rows of all pairs in their order: those of an earlier run, and the missing ones judged now."""
-    _sign(path, signature)
-    log = LineLog(path)
+    """The verdict rows of all pairs in their order: those of an earlier run, and the missing ones judged now.
+
+    Several processes judge them together, step for step, and the first of them writes.
+    """
+    with hosts.first_before_others(f"verdicts of {path}"):
+        _sign(path, signature)
+        log = LineLog(path, follows=not hosts.first())
+    hosts.wait(f"all have read {path}")
     try:
         known = {row["pair_id"] for row in log.rows}
         missing = [pair for pair in benchmark if pair.pair_id not in known]
-        with progress(what, len(benchmark), done=len(known)) as advance:
-            for rows in _groups(judge.judge(weights, missing, mode)) if missing else ():
+        with progress(what, len(benchmark), done=len(known), shown=hosts.first()) as advance, hosts.Asked() as asked:
+            judged = _until(asked, judge.judge(weights, missing, mode)) if missing else iter(())
+            for rows in _groups(judged):
                 log.append(rows)
                 advance(len(log.rows), "")
+        if len(log.rows) < len(benchmark):
+            raise hosts.Stopped(f"{path}: stopped after {len(log.rows)} of {len(benchmark)} pairs, which are saved")
         by_id = {row["pair_id"]: row for row in log.rows}
     finally:
         log.close()
     return [by_id[pair.pair_id] for pair in benchmark]
+
+
+def _until(asked: hosts.Asked, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows, start=1):
+        yield row
+        if asked.by(number):
+            return
 
 
 def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

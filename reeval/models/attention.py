@@ -70,7 +70,11 @@ def attend(
     # One batch of matrix products [G*T, H] x [H, S] for each sequence and key head: the layout that XLA is fast in.
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
     index_BT = jnp.arange(T, dtype=jnp.int32)[None]
-    assert parents_BS is None or (segments_BS is not None and positions_BT is not None)
+    line_BT = index_BT
+    if parents_BS is not None:
+        # What continues a segment need not stand next to it.
+        assert segments_BS is not None and positions_BT is not None
+        line_BT = positions_BT
 
     def own(start: int, end: int, keys: int) -> Part:
         """Queries start..end over the first `keys` keys of the call."""
@@ -79,7 +83,7 @@ def attend(
             own_BT1 = images_BS[:, start:end, None]
             visible_BTS |= (own_BT1 == images_BS[:, None, :keys]) & (own_BT1 > 0)
         if window is not None:
-            visible_BTS &= _distance(index_BT if parents_BS is None else positions_BT, start, end, keys) < window
+            visible_BTS &= _distance(line_BT, start, end, keys) < window
         if segments_BS is not None:
             keys_B1S = segments_BS[:, None, :keys]
             alike_BTS = segments_BS[:, start:end, None] == keys_B1S

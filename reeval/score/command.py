@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from reeval import hosts
 from reeval.files import LineLog, write_atomically
 from reeval.progress import progress
 from reeval.score import table
@@ -43,14 +46,19 @@ def run(flags: Mapping[str, Any]) -> None:
         mesh = tuple(int(size) for size in flags["mesh"])
     except ValueError:
         raise ValueError(f"mesh={','.join(flags['mesh'])} must be three whole numbers, such as -1,1,1") from None
+    shares, share = flags["shares"], flags["share"]
+    if (processes := jax.process_count()) > 1:
+        if shares > 1:
+            raise ValueError("--shares and --distributed both share out the work; give one of them")
+        shares, share = processes, jax.process_index()
     names = {field.name for field in dataclasses.fields(Settings)} - {"mesh"}
     score(
         Settings(**{name: flags[name] for name in names}, mesh=mesh),  # type: ignore[arg-type]  # make_mesh counts them
         flags["pairs"],
         flags["out"],
         columns={part: flags[part] for part in table.ALIASES},
-        shares=flags["shares"],
-        share=flags["share"],
+        shares=shares,
+        share=share,
         too_long=flags["too_long"],
     )
 
@@ -87,7 +95,8 @@ def score(
     if settings.model == "embedded":
         print("the embedded judge shows how scoring works; its verdicts on real reports mean nothing")
     refused = _too_long(scorer, entries, too_long)
-    _sign(files, scorer)
+    with hosts.first_before_others("the settings"):
+        _sign(files, scorer)
     contents = {e.pair.pair_id: content_sha256(e.pair, images=scorer.sees) for e in entries}
     log = LineLog(files.log(share))
     try:
@@ -97,14 +106,22 @@ def score(
         if missing:
             memory = scorer.prepare(max(map(scorer.tokens, missing)))
             print(f"scoring takes {memory.total / 1e9:.2f} GB on each device")
-        with progress("score", len(mine), done=len(mine) - len(missing)) as advance:
-            done = len(mine) - len(missing)
+        done = len(mine) - len(missing)
+        with (
+            progress("score", len(mine), done=done, shown=hosts.first()) as advance,
+            hosts.Asked(together=False) as asked,
+        ):
             for samples in _groups(scorer.score(missing)) if missing else ():
                 log.append([{"sha256": contents[s.pair_id]} | dataclasses.asdict(s) for s in samples])
                 done += len(samples)
                 advance(done, "")
+                if asked.by(done) and done < len(mine):
+                    raise hosts.Stopped(f"{files.log(share)}: stopped after {done} of {len(mine)} pairs, all saved")
     finally:
         log.close()
+    hosts.wait("all shares are done", seconds=7 * 24 * 3600)
+    if not hosts.first():
+        return
     found = dict(refused)
     for number in range(shares):
         found |= _known(_rows(files.log(number)), contents)

@@ -208,7 +208,7 @@ class Scorer:
 
     def _load(self) -> tuple[nnx.GraphDef, nnx.State, jax.sharding.Mesh]:
         if self._loaded is None:
-            mesh = sharding.make_mesh(self.settings.mesh)
+            mesh = sharding.make_mesh(self.settings.mesh, jax.local_devices())
             model = hf.load_model(self.directory, dtype=self.settings.dtype, mesh=mesh, images=self.sees)
             graph, weights = nnx.split(model)
             if self.settings.adapter is not None:

@@ -1,9 +1,11 @@
 """Training checkpoints: adapter, optimizer, data iterator, config and versions, all or nothing.
 
 Orbax writes each into a directory of its own that appears when it is complete. Saving waits for the disk: the state
-of an adapter is small, and a run that is killed right after must find it.
+of an adapter is small, and a run that is killed right after must find it. All processes of a run save and restore
+together, and a run may go on with another number of them.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ class Checkpoints:
     """The checkpoints of one run, under `directory`; the newest `keep` stay."""
 
     def __init__(self, directory: Path, *, keep: int = 2):
+        self._directory = directory
         self._checkpointer = ocp.training.Checkpointer(
             directory.absolute(),
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),
@@ -33,21 +36,49 @@ class Checkpoints:
         """Save after a step.
 
         Args:
-            data: the batch iterator, which orbax asks for its state.
+            data: the batch iterator, the same on all processes.
             record: JSON-able facts of the run: config, versions.
+        Raises:
+            OSError: if it cannot be written; older checkpoints are as they were.
         """
         step = int(state.step)
-        parts = {"adapter": state.adapter, "training": _training(state), "data": data}
-        self._checkpointer.save_checkpointables(step, parts, force=True, custom_metadata=record)
+        parts = {"adapter": state.adapter, "training": _training(state), "data": data.get_state()}
+        try:
+            self._checkpointer.save_checkpointables(step, parts, force=True, custom_metadata=record)
+        except Exception as error:
+            raise OSError(
+                f"{self._directory}: the checkpoint of step {step} cannot be written ({_reason(error)}); those before "
+                "are intact: make room and run the same command again"
+            ) from None
 
-    def restore(self, like: TrainState, data: Any) -> TrainState:
-        """The newest state, placed as `like` is; winds `data` forward to where it stood."""
-        wanted = {"adapter": like.adapter, "training": _training(like), "data": data}
-        restored = self._checkpointer.load_checkpointables(None, wanted)
+    def restore(self, like: TrainState, data: Any) -> TrainState | None:
+        """The newest state that can be read, placed as `like` is; winds `data` to where it stood. None: there is none.
+
+        Raises:
+            ValueError: if there are checkpoints and none can be read.
+        """
+        wanted = {"adapter": like.adapter, "training": _training(like), "data": None}
+        restored = self._newest(wanted)
+        if restored is None:
+            return None
+        data.set_state(restored["data"])
         training = restored["training"]
         # Orbax gives plain tuples for optax's named ones; the leaves and their order are the same.
         optimizer = jax.tree.unflatten(jax.tree.structure(like.optimizer), jax.tree.leaves(training["optimizer"]))
         return TrainState(training["step"], restored["adapter"], optimizer)
+
+    def _newest(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
+        """Of the newest checkpoint that can be read."""
+        steps = sorted((checkpoint.step for checkpoint in self._checkpointer.checkpoints), reverse=True)
+        for step in steps:
+            try:
+                return {"number": step} | self._checkpointer.load_checkpointables(step, wanted)
+            except Exception as error:
+                said = f"{self._directory}/{step}: cannot be read ({_reason(error)})"
+                if step == steps[-1]:
+                    raise ValueError(f"{said}, nor can any other; restore it or choose another --workdir") from None
+                print(f"reeval: {said}; the checkpoint before it is taken", file=sys.stderr, flush=True)
+        return None
 
     @classmethod
     def newest_adapter(cls, directory: Path, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
@@ -60,10 +91,10 @@ class Checkpoints:
             raise ValueError(f"{directory}: there is no checkpoint yet; `reeval train` makes one")
         checkpoints = cls(directory)
         try:
-            step = checkpoints.latest_step
-            if step is None:
+            restored = checkpoints._newest({"adapter": like})
+            if restored is None:
                 raise ValueError(f"{directory}: holds no complete checkpoint yet; `reeval train` makes one")
-            return step, checkpoints._checkpointer.load_checkpointables(step, {"adapter": like})["adapter"]
+            return restored["number"], restored["adapter"]
         finally:
             checkpoints.close()
 
@@ -73,3 +104,9 @@ class Checkpoints:
 
 def _training(state: TrainState) -> dict[str, Any]:
     return {"step": state.step, "optimizer": state.optimizer}
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without what libraries add about their own sources."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return said[0][:300]

@@ -12,13 +12,14 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 
-from reeval import lora, pairs, settings, sharding
+from reeval import hosts, lora, pairs, settings, sharding
 from reeval.data import batches
 from reeval.data.images import images_sha256
 from reeval.models import remat
 from reeval.progress import progress
 from reeval.run import Run, add_adapters, load_base, sees_images
 from reeval.train.checkpoint import Checkpoints
+from reeval.train.profile import Profile
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
 
 
@@ -32,6 +33,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     Raises:
         ValueError: for a config or data that cannot be trained with.
         FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
+        hosts.Stopped: on SIGTERM, after a checkpoint of the step that was at work.
     """
     settings.check(config)
     c = config.train
@@ -39,8 +41,9 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     _check(config, mesh)
     labelled = pairs.read(config.data.train, labelled=True)
     run = Run(config, workdir)
+    profile = Profile(run.workdir / "profile", config.profile.steps)
     images = sees_images(config, labelled)
-    record = run.claim(images_sha256(labelled) if images else None)
+    record = run.claim(mesh, images_sha256(labelled) if images else None)
 
     # The judge: adapter weights by name, over a base that stays as it is.
     model, conversation = load_base(config, mesh, images)
@@ -48,7 +51,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     parts, adapter, base = lora.take_apart(model)
     del model
 
-    # The data: packed rows of labelled conversations, this process's share.
+    # The data: packed rows of labelled conversations, the same on every process.
     examples = batches.training_examples(
         conversation,
         labelled,
@@ -59,11 +62,10 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
         batches.packed(
             examples,
             length=config.data.sequence_length,
-            rows=c.accumulation * c.batch_size // jax.process_count(),
+            rows=c.accumulation * c.batch_size,
             two_pass_share=config.data.two_pass_share,
             seed=c.seed,
-            process=jax.process_index(),
-            processes=jax.process_count(),
+            own=_own_rows(mesh, c.accumulation, c.batch_size),
         )
     )
 
@@ -75,26 +77,35 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
 
     # The checkpoints: go on where the last one stands.
     checkpoints = Checkpoints(run.checkpoints)
-    if checkpoints.latest_step is not None:
-        state = checkpoints.restore(state, data)
+    state = checkpoints.restore(state, data) or state
     start = int(state.step)
-    writer = SummaryWriter(str(run.tensorboard / "train"), purge_step=start + 1)
+    writer = SummaryWriter(str(run.tensorboard / "train"), purge_step=start + 1, write_to_disk=hosts.first())
     print(_sizes(base, state, examples, mesh, start))
 
     # Metrics are read one step late, so that the device never waits for the host.
     log = _Log(writer, every=c.log_every, row_tokens=c.accumulation * c.batch_size * config.data.sequence_length)
-    pending: tuple[int, Any] | None = None
-    with progress("train", c.steps, done=start) as advance:
+    pending: tuple[int, Any, list[str]] | None = None
+    with progress("train", c.steps, done=start, shown=hosts.first()) as advance, hosts.Asked() as asked:
         for step in range(start + 1, c.steps + 1):
-            batch = sharding.to_device(mesh, _micro(next(data), c.accumulation), leading=1)
+            rows = next(data)
+            shown = [labelled[number - 1].pair_id for number in np.unique(rows.pop("examples")) if number]
+            profile.before(step)
+            batch = sharding.to_device(mesh, _micro(rows, c.accumulation), leading=1)
             state, metrics = step_fn(state, base, batch)
+            profile.after(step, metrics)
             if pending is not None:
                 advance(*log.add(*pending))
-            pending = (step, metrics)
-            if step % c.checkpoint_every == 0 or step == c.steps:
+            pending = (step, metrics, shown)
+            stop = asked.by(step)
+            if step % c.checkpoint_every == 0 or step == c.steps or stop:
                 advance(*log.add(*pending))
                 pending = None
                 checkpoints.save(state, data, record)
+            if stop and step < c.steps:
+                profile.close()
+                writer.close()
+                raise hosts.Stopped(f"{workdir}: stopped at step {step} of {c.steps}, which is saved")
+    profile.close()
     writer.close()
     checkpoints.close()
     return state
@@ -106,15 +117,20 @@ class _Log:
     def __init__(self, writer: SummaryWriter, *, every: int, row_tokens: int):
         self.writer, self.every, self.row_tokens = writer, every, row_tokens
         self.rows: list[dict[str, float]] = []
-        self.since = time.monotonic()
+        self.since, self.speed = time.monotonic(), ""
 
-    def add(self, step: int, metrics: dict[str, jax.Array]) -> tuple[int, str]:
-        """Take in a step's metrics; gives the step and a note for the progress line."""
+    def add(self, step: int, metrics: dict[str, jax.Array], shown: list[str]) -> tuple[int, str]:
+        """Take in a step's metrics; gives the step and a note for the progress line.
+
+        Args:
+            shown: ids of the pairs that the step saw.
+        """
         row = {name: float(value) for name, value in jax.device_get(metrics).items()}
         if not math.isfinite(row["loss"]) or not math.isfinite(row["gradient_norm"]):
             raise FloatingPointError(
                 f"step {step}: the loss is {row['loss']}, the gradient norm {row['gradient_norm']}; lower "
-                "config.train.learning_rate or config.train.clip_norm and start from the last checkpoint"
+                "config.train.learning_rate or config.train.clip_norm and start from the last checkpoint. The step "
+                f"saw the pairs {', '.join(shown)}"
             )
         self.rows.append(row)
         if step % self.every == 0:
@@ -125,12 +141,12 @@ class _Log:
             for name, value in mean.items():
                 self.writer.add_scalar(f"train/{name}", value, step)
             self.writer.flush()
-            self.rows, self.since = [], now
-        return step, f"loss {row['loss']:.4f}"
+            self.rows, self.since, self.speed = [], now, f", {mean['tokens_per_second']:,.0f} tokens/s"
+        return step, f"loss {row['loss']:.4f}{self.speed}"
 
 
 def _check(config: ConfigDict, mesh: Mesh) -> None:
-    c, multiple = config.train, math.lcm(sharding.batch_multiple(mesh), jax.process_count())
+    c, multiple = config.train, sharding.batch_multiple(mesh)
     if c.batch_size % multiple:
         raise ValueError(f"config.train.batch_size={c.batch_size} must be a multiple of {multiple} on this mesh")
     if c.loss_chunk and config.data.sequence_length % c.loss_chunk:
@@ -139,6 +155,12 @@ def _check(config: ConfigDict, mesh: Mesh) -> None:
         raise ValueError(f"config.train.remat={c.remat!r} is not one of {', '.join(remat.NAMES)}")
     if c.warmup_steps >= c.steps:
         raise ValueError(f"config.train.warmup_steps={c.warmup_steps} must be less than config.train.steps={c.steps}")
+
+
+def _own_rows(mesh: Mesh, accumulation: int, size: int) -> list[int]:
+    """Of `accumulation` micro-batches, one after the other, the rows that lie on this process's devices."""
+    own = sharding.own_rows(mesh, size)
+    return [micro * size + row for micro in range(accumulation) for row in own]
 
 
 def _micro(batch: dict[str, np.ndarray], accumulation: int) -> dict[str, np.ndarray]:

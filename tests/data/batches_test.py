@@ -120,20 +120,13 @@ def test_a_restored_stream_goes_on_with_the_same_batches(examples: list[dict[str
             np.testing.assert_array_equal(value, other[name])
 
 
-def test_processes_share_out_each_epoch() -> None:
-    # Conversations of one length, one a row: what the packer gives at once is then an epoch of each of 3 processes.
-    bins = batches._PACKING_BINS
-    one = [Example(np.full(LENGTH + 1, i, np.int32), np.ones(LENGTH + 1, np.float32)) for i in range(3 * bins)]
-    streams = [
-        stream([dict.fromkeys(MODES, example) for example in one], rows=bins, process=process, processes=3)
-        for process in range(3)
-    ]
-    orders = []
-    for _ in range(3):
-        shares = [next(part)["tokens"][:, 0].tolist() for part in streams]
-        assert sorted(i for share in shares for i in share) == list(range(3 * bins))
-        orders.append(tuple(frozenset(share) for share in shares))
-    assert len(set(orders)) == 3, "every epoch deals the same pairs to the same process"
+def test_each_token_says_which_example_it_is_of(examples: list[dict[str, Example]]) -> None:
+    for batch in islice(stream(examples), 4):
+        assert not batch["examples"][batch["segments"] == 0].any()
+        for part in conversations(batch):
+            (number,) = np.unique(part["examples"])
+            said = [example.tokens[:-1].tolist() for example in examples[number - 1].values()]
+            assert part["tokens"].tolist() in said
 
 
 def test_another_seed_gives_another_order(examples: list[dict[str, Example]]) -> None:

@@ -169,6 +169,14 @@ def test_a_restored_stream_shows_the_same_images(examples: list[dict[str, Exampl
             np.testing.assert_array_equal(value, other[name])
 
 
+def test_rows_of_other_processes_show_no_images(examples: list[dict[str, Example]]) -> None:
+    for whole, part in zip(islice(stream(examples), 6), islice(stream(examples, own=[1, 3]), 6), strict=True):
+        np.testing.assert_array_equal(part["images"][[1, 3]], whole["images"][[1, 3]])
+        assert not part["images"][[0, 2]].any()
+        for name in whole.keys() - {"images"}:
+            np.testing.assert_array_equal(part[name], whole[name])
+
+
 def test_images_are_read_when_they_are_drawn_and_a_bad_one_is_named_by_its_pair(
     conversation: Conversation, tmp_path: Path
 ) -> None:

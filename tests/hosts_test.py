@@ -1,0 +1,240 @@
+"""Several processes make what one makes, stop together, and lose nothing when one of them is lost."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import random_judge
+from safetensors.numpy import load_file
+from several import Processes, files, flags
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from reeval import hosts, pairs
+
+STEPS = 6
+# Leaves checkpoints of steps 30 and 40.
+LONG: dict[str, object] = {"config__train__steps": 40, "config__train__checkpoint_every": 10}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("inputs")
+    random_judge.write_judge(directory / "model", num_attention_heads=8, num_key_value_heads=2)
+    pairs.write(directory / "train.jsonl", random_judge.pairs(60))
+    pairs.write(directory / "benchmark.jsonl", random_judge.pairs(12))
+    return directory
+
+
+def training(inputs: Path, workdir: Path, **changes: object) -> list[str]:
+    values: dict[str, object] = {
+        "config": "configs/tiny.py",
+        "workdir": workdir,
+        "config__model__path": inputs / "model",
+        "config__data__train": inputs / "train.jsonl",
+        "config__data__sequence_length": 256,
+        "config__eval__pairs": inputs / "benchmark.jsonl",
+        "config__eval__max_answer_tokens": 64,
+        "config__lora__dropout": 0.1,
+        "config__train__steps": STEPS,
+        "config__train__warmup_steps": 2,
+        "config__train__batch_size": 16,
+        "config__train__log_every": 1,
+        "config__train__checkpoint_every": 3,
+        "config__mesh": "(-1,2,2)",
+    }
+    return flags(**values | changes)
+
+
+def losses(workdir: Path) -> list[float]:
+    events = EventAccumulator(str(workdir / "tensorboard" / "train"))
+    events.Reload()
+    return [event.value for event in events.Scalars("train/loss")]
+
+
+def adapter(inputs: Path, workdir: Path, tmp_path: Path) -> dict[str, np.ndarray]:
+    out = tmp_path / f"adapter-{workdir.name}"
+    Processes(1, "export", *flags(workdir=workdir, out=out, format="adapter")).done()
+    return load_file(out / "adapter_model.safetensors")
+
+
+def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.tobytes() == other[name].tobytes(), name
+
+
+def run_all(count: int, inputs: Path, directory: Path) -> None:
+    """Train, evaluate, export and score."""
+    run = training(inputs, directory / "run")
+    Processes(count, "train", *run, devices=16 // count).done()
+    Processes(count, "eval", *run, devices=16 // count).done()
+    Processes(count, "export", *flags(workdir=directory / "run", out=directory / "judge"), devices=16 // count).done()
+    table = flags(model=directory / "judge", pairs=inputs / "benchmark.jsonl", out=directory / "scores" / "s.csv")
+    Processes(count, "score", *table, "--slots=4", "--max_answer_tokens=64", devices=16 // count).done()
+
+
+@pytest.fixture(scope="module")
+def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("alone")
+    run_all(1, inputs, directory)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_make_what_one_makes(count: int, inputs: Path, alone: Path, tmp_path: Path) -> None:
+    run_all(count, inputs, tmp_path)
+    expected = losses(alone / "run")
+    assert len(expected) == STEPS
+    np.testing.assert_allclose(losses(tmp_path / "run"), expected, rtol=0, atol=1e-5)
+
+    def verdicts(directory: Path) -> dict[str, Any]:
+        found = {}
+        for path in sorted((directory / "run" / "eval").rglob("verdicts.jsonl")):
+            for line in path.read_text().splitlines():
+                row = json.loads(line)
+                name = str(path.relative_to(directory)), row["pair_id"]
+                assert name not in found, "judged twice"
+                found[name] = row["raw"], row["parse_status"]
+        return found
+
+    assert verdicts(tmp_path) == verdicts(alone) and len(verdicts(alone)) == 4 * 12
+    ours, theirs = (load_file(directory / "judge" / "model.safetensors") for directory in (tmp_path, alone))
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-5, err_msg=name)
+    scores = [line.split(",")[0] for line in (tmp_path / "scores" / "s.csv").read_text().splitlines()]
+    assert scores == [line.split(",")[0] for line in (alone / "scores" / "s.csv").read_text().splitlines()]
+    logs = {name for name in files(tmp_path) if ".log" in name}
+    assert logs == {f"scores/s.csv.log.{n + 1}-of-{count}.jsonl" for n in range(count)}
+    assert files(tmp_path) - logs == files(alone) - {"scores/s.csv.log.jsonl"}
+
+
+@pytest.fixture(scope="module")
+def unbroken(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """A run of two processes that nothing happened to, and its adapter."""
+    directory = tmp_path_factory.mktemp("unbroken")
+    Processes(2, "train", *training(inputs, directory / "run", **LONG)).done()
+    return directory / "run", adapter(inputs, directory / "run", directory)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline, f"waited too long for {what}"
+        time.sleep(0.01)
+
+
+def saved(workdir: Path, step: int) -> Callable[[], bool]:
+    return lambda: (workdir / "checkpoints" / str(step) / "_CHECKPOINT_METADATA").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on(
+    count: int, inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    arguments = training(inputs, workdir, **LONG | {"config__train__checkpoint_every": 1000})
+    processes = Processes(count, "train", *arguments, devices=8 // count)
+    until(lambda: (workdir / "tensorboard").exists() and bool(losses_so_far(workdir)), "the first steps")
+    asked = time.monotonic()
+    processes.all[-1].send_signal(signal.SIGTERM)
+    ended = processes.end(120)
+    assert time.monotonic() - asked < 30
+    assert [each.code for each in ended] == [hosts.STOPPED] * count, ended
+    stopped = [int(re.search(r"stopped at step (\d+) of 40, which is saved", each.err)[1]) for each in ended]
+    assert len(set(stopped)) == 1 and 0 < stopped[0] < 40
+    assert saved(workdir, stopped[0])()
+    Processes(count, "train", *arguments, devices=8 // count).done()
+    if count == 2:
+        same_bits(adapter(inputs, workdir, tmp_path), unbroken[1])
+    np.testing.assert_allclose(losses(workdir), losses(unbroken[0]), rtol=0, atol=1e-5)
+
+
+def losses_so_far(workdir: Path) -> list[float]:
+    try:
+        return losses(workdir)
+    except KeyError:
+        return []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_other_and_the_run_goes_on_bit_for_bit(
+    killed: int, inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    arguments = training(inputs, workdir, **LONG)
+    processes = Processes(2, "train", *arguments)
+    until(saved(workdir, random.Random(os.getpid()).choice([10, 20])), "a checkpoint")
+    processes.all[killed].send_signal(signal.SIGKILL)
+    at = time.monotonic()
+    ended = processes.end(120)
+    assert time.monotonic() - at < 60
+    assert ended[killed].code == -signal.SIGKILL
+    assert ended[1 - killed].code in (hosts.STOPPED, -signal.SIGABRT), ended
+    Processes(2, "train", *arguments).done()
+    same_bits(adapter(inputs, workdir, tmp_path), unbroken[1])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(
+    inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(unbroken[0], workdir)
+    shutil.rmtree(workdir / "checkpoints" / "40")
+    Processes(1, "train", *training(inputs, workdir, **LONG), devices=8).done()
+    np.testing.assert_allclose(losses(workdir), losses(unbroken[0]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    damage: str, inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(unbroken[0], workdir)
+    newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name) if path.name.isdigit() else -1)
+    largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    content = largest.read_bytes()
+    if damage == "cut":
+        largest.write_bytes(content[: len(content) // 2])
+    elif damage == "garbage":
+        largest.write_bytes(content[:1000] + random.Random(0).randbytes(len(content) - 2000) + content[-1000:])
+    else:
+        largest.unlink()
+    (ended,) = Processes(1, "train", *training(inputs, workdir, **LONG), devices=8).end()
+    assert ended.code == 0, ended.err
+    assert f"{newest}: cannot be read" in ended.err and "the checkpoint before it is taken" in ended.err
+    assert "Traceback" not in ended.err
+    np.testing.assert_allclose(losses(workdir), losses(unbroken[0]), rtol=0, atol=1e-5)
+    assert saved(workdir, 40)()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_leaves_the_older_checkpoint(
+    inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(unbroken[0], workdir)
+    shutil.rmtree(workdir / "checkpoints" / "40")
+    before = files(workdir / "checkpoints")
+    # No file may grow to the size of an adapter.
+    (ended,) = Processes(1, "train", *training(inputs, workdir, **LONG), devices=8, file_bytes=16384).end()
+    assert ended.code == 1 and "Traceback" not in ended.err
+    assert re.search(r"the checkpoint of step 40 cannot be written \(.*\); those before are intact", ended.err), (
+        ended.err
+    )
+    assert files(workdir / "checkpoints" / "30") == {name[3:] for name in before if name.startswith("30/")}
+    Processes(1, "train", *training(inputs, workdir, **LONG), devices=8).done()
+    np.testing.assert_allclose(losses(workdir), losses(unbroken[0]), rtol=0, atol=1e-5)
