@@ -41,13 +41,15 @@ if sys.argv[1] != "-m":
 codes = (here / "codes").read_text().split()
 calls = len((here / "calls").read_text().splitlines()) if (here / "calls").exists() else 0
 code = codes[min(calls, len(codes) - 1)]
-if code == "wait":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-with open(here / "calls", "a") as out:
-    out.write(json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n")
-if code == "wait":
-    time.sleep(60)
+try:
+    if code == "wait":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+    with open(here / "calls", "a") as out:
+        out.write(json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n")
+    if code == "wait":
+        time.sleep(60)
+except KeyboardInterrupt:  # which Python raises only where SIGINT is not ignored
+    sys.exit(130)
 if code.startswith("-"):
     os.kill(os.getpid(), -int(code))
 sys.exit(int(code))
