@@ -8,7 +8,8 @@
 #
 # Python is PYTHON=/path/to/python, or else the active virtual environment's, or else that of launch/environment.sh run.
 # Exit codes are reeval's: 0 done, 2 a mistake of the user's or something missing here, 75 stopped with its work saved,
-# 1 the rest. SIGTERM and SIGINT reach reeval, which saves and stops.
+# 1 the rest. SIGTERM, on which reeval saves and stops, and SIGINT reach it. Between two starts are 10 s, or what
+# REEVAL_PAUSE_SECONDS says.
 set -euo pipefail
 here=$(dirname "$0")
 
