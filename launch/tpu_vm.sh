@@ -17,7 +17,8 @@
 #   --dirty                      setup: also what is not committed and not ignored; without it that is an error
 #   --env=NAME                   run: sends this variable to the job in a file, never on a command line; repeatable
 #   --keep-alive --type=T        run: creates and sets up as needed, and does so again after a preemption; also takes
-#                                the flags of create and setup. The code is that of the first start.
+#                                the flags of create and setup. The code stays that of the first start. To end it:
+#                                stop, then delete; to delete alone is a preemption to it.
 #   --dry-run                    prints the commands, runs none of them
 #
 # Exit codes: reeval's own from run (0 done, 2 wrong use, 75 stopped and saved: run again to go on, 1 and others a
@@ -96,22 +97,23 @@ worker_start() { # run, command's checksum, reeval's arguments
         rm -f job/pid job/code job/stopped
         [ ! -e job/log ] || mv -f job/log job/log.1
         printf '%s %s\n' "$run" "$command" >job/run
-        nohup setsid bash code/launch/tpu_vm.sh worker job "$@" </dev/null >job/log 2>&1 8>&- &
+        nohup setsid bash code/launch/tpu_vm.sh worker job "$run" "$@" </dev/null >job/log 2>&1 8>&- &
         for _ in $(seq 100); do
             [ ! -e job/pid ] || break
             sleep 0.1
         done
     fi
-    rm -f env
+    rm -f env.*
     worker_state
 }
 
-worker_job() {
-    local code=0
+worker_job() { # run, reeval's arguments
+    local code=0 env=env.$1
+    shift
     exec 6>>job/alive
     flock 6
-    # shellcheck disable=SC1091
-    if [ -e env ]; then . ./env; fi
+    # shellcheck disable=SC1090
+    if [ -e "$env" ]; then . "./$env"; fi
     printf '%s\n' $$ >job/pid
     # The signal goes to the whole group; this shell stays to write down how the job ended.
     trap : TERM
@@ -176,17 +178,19 @@ transient() {
 
 # gcloud, again where its failure may pass. What it prints is in $scratch/out and $scratch/err.
 call() {
-    local try code
+    local tries=3 try code
     if [ "$dry" ]; then
         show gcloud "$@"
         return
     fi
-    for try in 1 2 4 8; do
+    # Who keeps a job alive should not give up on a bad line; but ssh fails just so when a slice is gone.
+    [ -z "$keep" ] || [ "$3" = tpu-vm ] || tries=7
+    for ((try = 0; ; try++)); do
         code=0
         gcloud "$@" </dev/null >"$scratch/out" 2>"$scratch/err" || code=$?
         [ $code -ne 0 ] || return 0
-        transient $code && [ $try -lt 8 ] || return 1
-        nap $try
+        [ $try -lt $tries ] && transient $code || return 1
+        nap $((1 << try))
     done
 }
 
@@ -217,10 +221,12 @@ gone() {
 }
 
 ssh_to() { # worker, command
-    call compute tpus tpu-vm ssh "$name" "${place[@]}" --quiet "--worker=$1" "--command=$2"
+    call compute tpus tpu-vm ssh "$name" "${place[@]}" --quiet "--worker=$1" "${ssh_flags[@]}" "--command=$2"
 }
 
-scp_to_all() { call compute tpus tpu-vm scp "$1" "$name:$2" "${place[@]}" --quiet --worker=all; }
+scp_to_all() {
+    call compute tpus tpu-vm scp "$1" "$name:$2" "${place[@]}" --quiet --worker=all "${ssh_flags[@]/#--ssh/--scp}"
+}
 
 # A worker that was not set up has no script to ask.
 remote() {
@@ -302,6 +308,11 @@ delete() {
         say "there is no $name"
         return
     fi
+    # What is on its way cannot be deleted before it has arrived.
+    while [ "$state" = SUSPENDING ] || [ "$state" = DELETING ]; do
+        nap 1
+        look SUSPENDED || fail_gcloud "look at"
+    done
     call compute tpus queued-resources delete "$name" "${place[@]}" --force --quiet || not_found || fail_gcloud delete
     [ "$dry" ] || say "$name is deleted"
 }
@@ -393,8 +404,8 @@ start() {
         say "the job runs already on $name: following it"
         return
     fi
-    if [ ${#secrets[@]} -gt 0 ]; then scp_to_all "$scratch/env" reeval/env || return 1; fi
     run=$(date +%s)-$$-$((starts += 1))
+    if [ ${#secrets[@]} -gt 0 ]; then scp_to_all "$scratch/env" "reeval/env.$run" || return 1; fi
     ask running start "$run" "$command" "${arguments[@]}" || return 1
     [ "$dry" ] || say "started on $(wc -l <<<"$states" | tr -d ' ') workers of $name"
 }
@@ -500,7 +511,7 @@ run() {
     fi
     [ -z "$dry" ] || return 0
     case $outcome in
-        0) say "the job is done" ;;
+        0) say "the job is done; $name is there, and paid for, until you delete it" ;;
         75) say "the job was asked to stop and saved: run it again to go on" ;;
         gone) fail "$name is $state, its job ended: create it anew and run again, or run with --keep-alive" ;;
         *) say "the job failed with $outcome: launch/tpu_vm.sh logs --worker=all" ;;
@@ -510,7 +521,10 @@ run() {
 
 logs() {
     local command code=0
-    command=(gcloud compute tpus tpu-vm ssh "$name" "${place[@]}" --quiet "--worker=$worker" "--command=$(remote tail)")
+    command=(
+        gcloud compute tpus tpu-vm ssh "$name" "${place[@]}" --quiet "--worker=$worker" "${ssh_flags[@]}"
+        "--command=$(remote tail)"
+    )
     if [ "$dry" ]; then
         show "${command[@]}"
         return
@@ -615,6 +629,8 @@ main() {
     fi
     name='' zone='' project='' type='' version='' tier='' dirty='' keep='' dry='' worker=0
     arguments=() secrets=() starts=0
+    # Without these a worker that is gone holds ssh for a quarter of an hour.
+    ssh_flags=(--ssh-flag=-oConnectTimeout=15 --ssh-flag=-oServerAliveInterval=15)
     outcome='' stopped='' state='' states=''
     pause=${REEVAL_PAUSE:-10} grace=${REEVAL_GRACE:-120}
     parse "$@"
