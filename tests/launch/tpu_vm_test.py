@@ -351,12 +351,15 @@ def test_keep_alive_sees_a_preemption_at_any_time(cloud: Cloud) -> None:
 
 
 def test_keep_alive_runs_the_code_it_began_with(cloud: Cloud) -> None:
+    new = cloud.checkout / "new.py"
+    new.write_text("begun with")
     cloud.settings(workers=1)
-    cloud.job(f"touch {cloud.checkout}/new.py; [ ! -e {cloud.root}/once ] || exit 0; touch {cloud.root}/once; exit 75")
-    said = cloud("run", "--keep-alive", "--type=v6e-8", "--", "train")
+    cloud.job(f"echo later >{new}; [ ! -e {cloud.root}/once ] || exit 0; touch {cloud.root}/once; exit 75")
+    said = cloud("run", "--keep-alive", "--dirty", "--type=v6e-8", "--", "train")
     assert "ended early (75)" in said and "the job is done" in said
     assert cloud.steps().count("create") == 2
-    assert not (cloud.homes()[0] / "reeval/code/new.py").exists()
+    assert new.read_text() == "later\n"
+    assert (cloud.homes()[0] / "reeval/code/new.py").read_text() == "begun with"
 
 
 def test_keep_alive_does_not_restart_what_ended_by_itself(cloud: Cloud) -> None:
@@ -468,6 +471,14 @@ def test_what_passes_is_tried_again(cloud: Cloud) -> None:
     cloud("run", "--", "train")
     cloud("delete")
     assert [path.read_text() for path in cloud.root.glob("failures-*")] == 5 * ["3"]
+
+
+def test_a_start_whose_line_dropped_is_not_a_second_start(cloud: Cloud) -> None:
+    cloud.settings(drop="worker start")
+    cloud.ready()
+    cloud("run", "--", "train")
+    assert (cloud.root / "dropped").exists()
+    assert cloud.given() == 2 * [["train", "--distributed"]]
 
 
 def test_what_does_not_pass_is_one_line(cloud: Cloud) -> None:
