@@ -4,9 +4,11 @@
 #   launch/tpu_vm.sh create --name=j --zone=us-east5-b --type=v6e-16 --spot    # waits until it is there
 #   launch/tpu_vm.sh setup  --name=j --zone=us-east5-b                         # this checkout, pinned packages
 #   launch/tpu_vm.sh run    --name=j --zone=us-east5-b --env=HF_TOKEN -- train --config=configs/qwen3_8b.py \
-#       --workdir=gs://bucket/run --config.train.steps=10
+#       --workdir=/mnt/bucket/run --config.train.steps=10
 #   launch/tpu_vm.sh logs   --name=j --zone=us-east5-b [--worker=all]          # the last lines, and on while it runs
 #   launch/tpu_vm.sh status | stop | delete --name=j --zone=us-east5-b
+#
+# A workdir is a directory that all workers see: a bucket mounted with gcsfuse, or Filestore.
 #
 # run starts `reeval ... --distributed` on all workers, follows worker 0's log and exits with the job's code. The job
 # goes on when ssh or this script ends; run again to follow it again. What it needs is asked for by each verb:

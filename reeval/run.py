@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -43,6 +44,11 @@ class Run:
     """One training run and all that follows from it."""
 
     def __init__(self, config: ConfigDict, workdir: str | Path):
+        """Raises ValueError if the directory is none of this machine's."""
+        if re.match(r"[a-z0-9]+:/", str(workdir)):
+            raise ValueError(
+                f"{workdir}: buckets are not written to directly yet; mount it (gcsfuse for gs://) and give the path"
+            )
         self.config, self.workdir = config, Path(workdir)
         self.checkpoints = self.workdir / "checkpoints"
         self.tensorboard = self.workdir / "tensorboard"

@@ -286,3 +286,18 @@ def test_a_training_that_succeeds_says_little(given: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert all(line.startswith("train ") for line in done.stderr.splitlines()), done.stderr
     assert "2/2" in done.stderr and len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["plan", "--distributed"], "--distributed: plan takes one process; only train, eval, export, score"),
+        (["train", "--distributed=host,2,0"], "--distributed=host,2,0: must be HOST:PORT,COUNT,INDEX"),
+        (["score", "--distributed=host:1,2,2"], "--distributed=host:1,2,2: the index must be below the count"),
+        (["eval", "--distributed"], "the processes do not find each other"),
+    ],
+)
+def test_processes_that_cannot_be(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line

@@ -5,7 +5,11 @@ of an adapter is small, and a run that is killed right after must find it. All p
 together, and a run may go on with another number of them.
 """
 
+import contextlib
+import logging
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +46,11 @@ class Checkpoints:
             OSError: if it cannot be written; older checkpoints are as they were.
         """
         step = int(state.step)
-        parts = {"adapter": state.adapter, "training": _training(state), "data": data.get_state()}
+        parts = {"adapter": state.adapter, "training": _training(state)}
+        record = {"run": record, "data": data.get_state()}
         try:
-            self._checkpointer.save_checkpointables(step, parts, force=True, custom_metadata=record)
+            with _quiet():
+                self._checkpointer.save_checkpointables(step, parts, force=True, overwrite=True, custom_metadata=record)
         except Exception as error:
             raise OSError(
                 f"{self._directory}: the checkpoint of step {step} cannot be written ({_reason(error)}); those before "
@@ -57,22 +63,23 @@ class Checkpoints:
         Raises:
             ValueError: if there are checkpoints and none can be read.
         """
-        wanted = {"adapter": like.adapter, "training": _training(like), "data": None}
-        restored = self._newest(wanted)
-        if restored is None:
+        newest = self._newest({"adapter": like.adapter, "training": _training(like)})
+        if newest is None:
             return None
-        data.set_state(restored["data"])
+        step, restored = newest
+        data.set_state(self._checkpointer.checkpointables_metadata(step).custom_metadata["data"])
         training = restored["training"]
         # Orbax gives plain tuples for optax's named ones; the leaves and their order are the same.
         optimizer = jax.tree.unflatten(jax.tree.structure(like.optimizer), jax.tree.leaves(training["optimizer"]))
         return TrainState(training["step"], restored["adapter"], optimizer)
 
-    def _newest(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
-        """Of the newest checkpoint that can be read."""
+    def _newest(self, wanted: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """The newest checkpoint that can be read, and of it what is wanted; None if there is no checkpoint."""
         steps = sorted((checkpoint.step for checkpoint in self._checkpointer.checkpoints), reverse=True)
         for step in steps:
             try:
-                return {"number": step} | self._checkpointer.load_checkpointables(step, wanted)
+                with _quiet():
+                    return step, self._checkpointer.load_checkpointables(step, wanted)
             except Exception as error:
                 said = f"{self._directory}/{step}: cannot be read ({_reason(error)})"
                 if step == steps[-1]:
@@ -91,10 +98,10 @@ class Checkpoints:
             raise ValueError(f"{directory}: there is no checkpoint yet; `reeval train` makes one")
         checkpoints = cls(directory)
         try:
-            restored = checkpoints._newest({"adapter": like})
-            if restored is None:
+            newest = checkpoints._newest({"adapter": like})
+            if newest is None:
                 raise ValueError(f"{directory}: holds no complete checkpoint yet; `reeval train` makes one")
-            return restored["number"], restored["adapter"]
+            return newest[0], newest[1]["adapter"]
         finally:
             checkpoints.close()
 
@@ -106,7 +113,25 @@ def _training(state: TrainState) -> dict[str, Any]:
     return {"step": state.step, "optimizer": state.optimizer}
 
 
-def _reason(error: Exception) -> str:
-    """In one line, without what libraries add about their own sources."""
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax also logs, with tracebacks of its threads, what it raises; that comes as a RuntimeError with one line."""
+    loggers = [logging.getLogger(name) for name in ("absl", "concurrent.futures", "asyncio")]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    except Exception as error:
+        # The loggers stay off: threads and coroutines that nobody waits for any more complain when they go.
+        warnings.filterwarnings("ignore", "coroutine '.*' was never awaited", RuntimeWarning)
+        raise RuntimeError(_reason(error)) from None
+    for logger in loggers:
+        logger.disabled = False
+
+
+def _reason(error: BaseException) -> str:
+    """What is at the bottom of it, in one line, without what libraries add about their own sources."""
+    while error.__cause__ or (error.__context__ and not error.__suppress_context__):
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
     said = str(error).strip().splitlines() or [type(error).__name__]
     return said[0][:300]

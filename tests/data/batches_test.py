@@ -54,7 +54,7 @@ def test_a_batch_holds_whole_conversations_and_nothing_else(examples: list[dict[
     known = names(examples)
     for batch in islice(stream(examples), 20):
         assert {name: value.shape for name, value in batch.items()} == dict.fromkeys(
-            ("tokens", "targets", "weights", "segments", "positions"), (4, LENGTH)
+            ("tokens", "targets", "weights", "segments", "positions", "examples"), (4, LENGTH)
         )
         assert {str(value.dtype) for name, value in batch.items() if name != "weights"} == {"int32"}
         assert batch["weights"].dtype == np.float32

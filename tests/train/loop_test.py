@@ -1,5 +1,6 @@
 """The loop as a whole: the same losses on any mesh, one compile, and exact resume after a kill."""
 
+import contextlib
 import functools
 import os
 import random
@@ -24,6 +25,8 @@ from reeval.train import loop
 from reeval.train.checkpoint import Checkpoints
 
 STEPS = 20
+# The nightly kind: REEVAL_KILLS=20 bash launch/test.sh tests/train/loop_test.py -k killed
+KILLS = int(os.environ.get("REEVAL_KILLS", "3"))
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +147,9 @@ def adapter(inputs: Path, workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
 def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(inputs: Path, tmp_path: Path) -> None:
     steps, rng = 60, random.Random(os.getpid())
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    began = time.monotonic()
     assert command(inputs, unbroken, steps).wait() == 0
+    takes = time.monotonic() - began
     kill_after = rng.choice([7, 14, 21, 28, 35])
     process = command(inputs, broken, steps)
     while not (broken / "checkpoints" / str(kill_after) / "_CHECKPOINT_METADATA").exists():
@@ -153,6 +158,13 @@ def test_a_killed_run_ends_bit_for_bit_like_an_unbroken_one(inputs: Path, tmp_pa
     time.sleep(rng.random() * 0.05)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    for _ in range(KILLS - 1):
+        # At any time: while it starts, restores, trains or saves.
+        process = command(inputs, broken, steps)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            assert process.wait(rng.random() * takes) == 0
+        process.kill()
+        process.wait()
     again = command(inputs, broken, steps)
     assert again.wait() == 0
     expected_step, expected = adapter(inputs, unbroken)
@@ -175,8 +187,12 @@ def test_a_loss_that_is_no_number_stops_the_run(inputs: Path, tmp_path: Path, mo
 
     load_base = loop.load_base
     monkeypatch.setattr(loop, "load_base", broken)
-    with pytest.raises(FloatingPointError, match="step 1: the loss is nan"):
+    with pytest.raises(FloatingPointError, match="step 1: the loss is nan") as caught:
         loop.train(config(inputs), tmp_path, mesh=sharding.single_device_mesh())
+    # By their ids alone, those of the batch and no others.
+    named = str(caught.value).partition("The step saw the pairs ")[2].split(", ")
+    known = [pair.pair_id for pair in pairs.read(inputs / "train.jsonl")]
+    assert 8 <= len(named) < len(known) and set(named) < set(known)
     assert Checkpoints(tmp_path / "checkpoints").latest_step is None
 
 
