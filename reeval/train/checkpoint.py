@@ -5,18 +5,20 @@ of an adapter is small, and a run that is killed right after must find it. All p
 together, and a run may go on with another number of them.
 """
 
-import contextlib
+import gc
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
 from reeval.train.step import TrainState
+
+T = TypeVar("T")
 
 
 class Checkpoints:
@@ -49,8 +51,8 @@ class Checkpoints:
         parts = {"adapter": state.adapter, "training": _training(state)}
         record = {"run": record, "data": data.get_state()}
         try:
-            with _quiet():
-                self._checkpointer.save_checkpointables(step, parts, force=True, overwrite=True, custom_metadata=record)
+            options: Any = {"force": True, "overwrite": True, "custom_metadata": record}
+            _quietly(lambda: self._checkpointer.save_checkpointables(step, parts, **options))
         except Exception as error:
             raise OSError(
                 f"{self._directory}: the checkpoint of step {step} cannot be written ({_reason(error)}); those before "
@@ -78,8 +80,7 @@ class Checkpoints:
         steps = sorted((checkpoint.step for checkpoint in self._checkpointer.checkpoints), reverse=True)
         for step in steps:
             try:
-                with _quiet():
-                    return step, self._checkpointer.load_checkpointables(step, wanted)
+                return step, _quietly(lambda step=step: self._checkpointer.load_checkpointables(step, wanted))
             except Exception as error:
                 said = f"{self._directory}/{step}: cannot be read ({_reason(error)})"
                 if step == steps[-1]:
@@ -113,20 +114,25 @@ def _training(state: TrainState) -> dict[str, Any]:
     return {"step": state.step, "optimizer": state.optimizer}
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Orbax also logs, with tracebacks of its threads, what it raises; that comes as a RuntimeError with one line."""
+def _quietly(call: Callable[[], T]) -> T:
+    """What it gives; what goes wrong comes as a RuntimeError of one line, which orbax alone would also log, with the
+    tracebacks of its threads."""
     loggers = [logging.getLogger(name) for name in ("absl", "concurrent.futures", "asyncio")]
     for logger in loggers:
         logger.disabled = True
     try:
-        yield
+        made = call()
     except Exception as error:
-        # The loggers stay off: threads and coroutines that nobody waits for any more complain when they go.
-        warnings.filterwarnings("ignore", "coroutine '.*' was never awaited", RuntimeWarning)
-        raise RuntimeError(_reason(error)) from None
-    for logger in loggers:
-        logger.disabled = False
+        reason = _reason(error)
+    else:
+        for logger in loggers:
+            logger.disabled = False
+        return made
+    # The loggers stay off, as threads still end. Coroutines that nobody waits for any more complain as they go.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        gc.collect()
+    raise RuntimeError(reason)
 
 
 def _reason(error: BaseException) -> str:

@@ -38,8 +38,27 @@ def abstract_judge(config: ConfigDict, *, images: bool = False) -> nnx.Module:
     return nnx.eval_shape(make)
 
 
+def abstract_base(config: ConfigDict, mesh: Mesh) -> tuple[nnx.GraphDef, nnx.State]:
+    """The base model of a config without adapters, as scoring takes it: its graph, and shapes with shardings.
+
+    With the vision tower if `config.data.images`; reads the base's `config.json` alone.
+    """
+    shape = hf.load_config(base_directory(config))
+    if not wants_images(config):
+        shape = without_images(shape)
+    model = nnx.eval_shape(lambda: port_of(shape)(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0)))
+    graph, weights = nnx.split(model)
+    return graph, _with(weights, sharding.state_shardings(mesh, weights))
+
+
 def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any]]:
-    """The lowered step and its arguments (state, base, batch) as shapes with shardings.
+    """The lowered step and its arguments; see `trace_step`."""
+    traced, arguments = trace_step(config, mesh)
+    return traced.lower(), arguments
+
+
+def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any]]:
+    """The traced step and its arguments (state, base, batch) as shapes with shardings.
 
     With `config.data.images` rows are full of conversations with images.
     """
@@ -66,7 +85,7 @@ def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
         split = sharding.batch_sharding(mesh, 2 + len(each), leading=1)
         batch["images"] = jax.ShapeDtypeStruct((*rows[:2], *each), "float32", sharding=split)
     arguments = (_with(state, placement), _with(base, sharding.state_shardings(mesh, base)), batch)
-    return step.lower(*arguments), arguments
+    return step.trace(*arguments), arguments
 
 
 def _with(shapes: Any, shardings: Any) -> Any:
