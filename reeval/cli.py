@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags
 
+from reeval import watch
 from reeval.command_line import Help, asks_for_help, joined, parse, with_config
 
 USAGE = """reeval: judges of generated radiology reports.
@@ -13,7 +14,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval train   --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   fine-tune a judge; resumes
   reeval eval    --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   D and R, both modes; resumes
   reeval export  --workdir=DIR --out=DIR [--format=merged|adapter]        a Hugging Face or PEFT directory
-  reeval plan    --config=FILE --topology=v5e:2x4                         memory a chip on TPUs not at hand
+  reeval plan    --config=FILE --topology=v5e:2x4 [--search]              memory and time on TPUs not at hand
   reeval synth   --reports=FILE|FOLDER --out=FILE [--count=4000] [--seed=0]    labelled pairs from reports; resumes
   reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
@@ -90,13 +91,24 @@ def score(argv: Sequence[str]) -> None:
 
 
 def plan(argv: Sequence[str]) -> None:
-    """Compile a config's training step for a TPU topology, and say what memory it takes; needs no TPU."""
+    """Compile a config's training step and scoring loop for TPUs that are not at hand, and say what they need."""
     values = flags.FlagValues()
-    flags.DEFINE_string("topology", None, "Such as v5e:2x4.", required=True, flag_values=values)
+    flags.DEFINE_string("topology", None, "Of a slice, such as v5e:2x4.", required=True, flag_values=values)
+    flags.DEFINE_integer("slices", 1, "So many of them.", flag_values=values)
+    flags.DEFINE_enum("what", "both", ["train", "score", "both"], "Which programs.", flag_values=values)
+    flags.DEFINE_bool("search", False, "Find the largest batch and the cheapest remat, too.", flag_values=values)
+    flags.DEFINE_string("json", None, "A file for all figures.", flag_values=values)
     with_config(argv, plan, values)
     from reeval.plan import plan as run
 
-    run(values.config, values.topology)
+    run(
+        values.config,
+        values.topology,
+        what=values.what,
+        slices=values.slices,
+        search=values.search,
+        json_file=values.json,
+    )
 
 
 def synth(argv: Sequence[str]) -> None:
@@ -233,7 +245,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 # Those that several processes may run together, with --distributed.
 SEVERAL = ("train", "eval", "export", "score")
 # Flags without a value: what follows one is no part of it.
-SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--strict")
+SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--search", "--strict")
 
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -267,9 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"reeval: {_one_line(error)}", file=sys.stderr, flush=True)
         if several and isinstance(error, RuntimeError):
-            from reeval.hosts import leave
-
-            leave()
+            watch.leave()
         return getattr(error, "exit_code", 2 if isinstance(error, (ValueError, *_WRONG_PATHS)) else 1)
     return 0
 
@@ -277,6 +287,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _join(name: str, flag: str) -> None:
     if name not in SEVERAL:
         raise ValueError(f"--distributed: {name} takes one process; only {', '.join(SEVERAL)} take several")
+    if "," in flag or flag == "--distributed":
+        watch.over()
     from reeval.hosts import join
 
     # Each process scores its own share at its own pace; elsewhere all take the same steps.

@@ -44,6 +44,11 @@ class Choice(NamedTuple):
 
 def tables(grammar: Grammar, mesh: Mesh) -> Tables:
     """`grammar`, whole on every device."""
+    return jax.device_put(numbers(grammar), sharding.replicated(mesh))
+
+
+def numbers(grammar: Grammar) -> Tables:
+    """The tables of `grammar`, on no device yet."""
     after_SC = grammar.next_SC
     needs_SC = np.where(after_SC >= 0, grammar.distance_S[after_SC] + 1, _NEVER)
     deciding_C: np.ndarray = np.any(grammar.decides_SC, axis=0)
@@ -54,7 +59,7 @@ def tables(grammar: Grammar, mesh: Mesh) -> Tables:
         decides_SC=grammar.decides_SC,
         deciding_W=np.flatnonzero(deciding_C[grammar.class_V]),
     )
-    return jax.device_put(Tables(*(np.asarray(x, np.int32) for x in made)), sharding.replicated(mesh))
+    return Tables(*(np.asarray(x, np.int32) for x in made))
 
 
 def choose(

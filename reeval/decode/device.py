@@ -35,11 +35,16 @@ class Device:
             slots, length: how many conversations, and tokens of each beyond the prefix at most.
         """
         self.programs, self.mesh = programs, mesh
-        self.tables = choose.tables(grammar, mesh)
+        self.grammar = grammar
         self.prefix_tokens = np.asarray(prefix, np.int32)
         self.slots, self.length = slots, length
         self._whole = sharding.replicated(mesh)
         self._compiled: dict[tuple[Any, ...], Any] = {}
+
+    @functools.cached_property
+    def tables(self) -> choose.Tables:
+        """The grammar on the devices, which need not be there before something runs."""
+        return choose.tables(self.grammar, self.mesh)
 
     def compilations(self) -> Counter[str]:
         """How many programs were compiled so far, by name. `written`, `grown` and `begun` are small."""
@@ -119,19 +124,32 @@ class Device:
         Args:
             rows, images: the shapes of the largest prefill.
         """
-        slots, prefix, unstacked = self._slots(weights, self.length), self._prefix(weights), self._unstacked(weights)
-        row_RT = self._abstract(rows, np.int32, "batch", None)
-        seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
-        programs = [
-            self._program("prefill", weights, prefix, Rows(*[row_RT] * len(Rows._fields)), seen, unstacked),
-            self._program("decode", weights, slots, prefix, unstacked, self.tables),
-        ]
+        largest = self.largest(weights, rows, images)
+        programs = [self._program(name, *arguments) for name, arguments in largest.items()]
+        _, slots, prefix, unstacked, _ = largest["decode"]
         return Memory(
             weights=bytes_held(weights) + bytes_held(unstacked),
             prefix=bytes_held(prefix),
             cache=bytes_held(slots),
             temporaries=max(program.memory_analysis().temp_size_in_bytes for program in programs),
         )
+
+    def largest(
+        self, weights: nnx.State, rows: tuple[int, int], images: tuple[int, ...] | None
+    ) -> dict[str, tuple[Any, ...]]:
+        """What the largest `prefill` and `decode` take, as shapes and places; see `memory`."""
+        slots, prefix, unstacked = self._slots(weights, self.length), self._prefix(weights), self._unstacked(weights)
+        row_RT = self._abstract(rows, np.int32, "batch", None)
+        seen = None if images is None else self._abstract(images, np.float32, "batch", *[None] * (len(images) - 1))
+        tables = jax.tree.map(lambda x: _abstract(x, self._whole), choose.numbers(self.grammar))
+        return {
+            "prefill": (weights, prefix, Rows(*[row_RT] * len(Rows._fields)), seen, unstacked),
+            "decode": (weights, slots, prefix, unstacked, tables),
+        }
+
+    def traced(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """A program as it is compiled, traced only; but what it is given and does not use, it keeps."""
+        return self._jitted(name, arguments, keep_unused=True).trace(*arguments)
 
     def _begun(self, slots: Slots, new: Cache, writes: Sequence[Writes], starts: Starts) -> Slots:
         """With new entries in the cache, and turns that begin."""
@@ -148,19 +166,20 @@ class Device:
 
     def _program(self, name: str, *arguments: Any) -> Any:
         """A method of `Programs` that runs the model, compiled for these arguments."""
-        weights = arguments[0]
+        return self._kept((name, None), arguments, lambda: self._jitted(name, arguments))
 
-        def placed() -> Any:
-            if name == "prefix":
-                return _shardings(self._prefix(weights))
-            if name == "unstacked":
-                return _shardings(self._unstacked(weights))
-            if name == "decode":
-                return _shardings(arguments[1]), Made(self._whole, self._whole, self._whole)
-            return _shardings(self._slots(weights, 1).cache)
-
-        donated = 1 if name == "decode" else None
-        return self._compile(name, getattr(self.programs, name), *arguments, placed=placed, donated=donated)
+    def _jitted(self, name: str, arguments: tuple[Any, ...], **options: Any) -> Any:
+        weights, function = arguments[0], getattr(self.programs, name)
+        placed: Any
+        if name == "prefix":
+            placed = _shardings(self._prefix(weights))
+        elif name == "unstacked":
+            placed = _shardings(self._unstacked(weights))
+        elif name == "decode":
+            placed = _shardings(arguments[1]), Made(self._whole, self._whole, self._whole)
+        else:
+            placed = _shardings(self._slots(weights, 1).cache)
+        return jax.jit(function, out_shardings=placed, donate_argnums=1 if name == "decode" else (), **options)
 
     def _compile(
         self,
@@ -177,10 +196,15 @@ class Device:
             placed: gives the shardings of what it returns; asked only if it is not compiled yet.
             static: what else it depends on.
         """
-        key = (name, static, *(leaf.shape for leaf in jax.tree.leaves(arguments)))
+        donate = () if donated is None else donated
+        return self._kept(
+            (name, static), arguments, lambda: jax.jit(function, out_shardings=placed(), donate_argnums=donate)
+        )
+
+    def _kept(self, name: tuple[str, Any], arguments: tuple[Any, ...], jitted: Callable[[], Any]) -> Any:
+        key = (*name, *(leaf.shape for leaf in jax.tree.leaves(arguments)))
         if key not in self._compiled:
-            jitted = jax.jit(function, out_shardings=placed(), donate_argnums=() if donated is None else donated)
-            self._compiled[key] = jitted.lower(*arguments).compile()
+            self._compiled[key] = jitted().lower(*arguments).compile()
         return self._compiled[key]
 
     def _slots(self, weights: nnx.State, length: int) -> Slots:

@@ -81,8 +81,12 @@ class Engine:
 
     def memory(self, weights: nnx.State) -> Memory:
         """Bytes that a run takes on each device, known before anything runs; the weights may be abstract."""
+        return self.device.memory(weights, *self.largest_prefill())
+
+    def largest_prefill(self) -> tuple[tuple[int, int], tuple[int, ...] | None]:
+        """The shapes of its rows of tokens and of its images."""
         images = None if self.pixels is None else (self.sizes.rows, 1, *self.pixels)
-        return self.device.memory(weights, (self.sizes.rows, self.sizes.row_lengths[-1]), images)
+        return (self.sizes.rows, self.sizes.row_lengths[-1]), images
 
     def run(self, weights: nnx.State, requests: Iterable[Request], lines: Lines) -> Iterator[Done]:
         """Have the conversations; each is given as soon as it is done, in any order.

@@ -1,76 +1,181 @@
-"""What a config needs on TPUs that are not at hand: its real training step, compiled for a named topology."""
+"""`reeval plan`: compile, count, print."""
 
-import os
-import time
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import jax
-from jax.experimental import topologies
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from reeval import settings, sharding
-from reeval.train.real_size import lower_step
+from reeval.models import remat
+from reeval.plan.needs import Needs, needs_of
+from reeval.plan.programs import Program, scoring, training_step
+from reeval.plan.search import largest
+from reeval.plan.topology import Chip, chip_of, devices_of
 
-# What libtpu asks a TPU VM for, answered for a machine that is none; the last lets two processes compile at once.
-_NO_TPU_HERE = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_WORKER_ID": "0",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
+PARTS = ("train", "score", "both")
 
 
-def plan(config: ConfigDict, topology: str) -> dict[str, Any]:
-    """Compile the training step for `topology` (such as `v5e:2x4`) and print the memory that it takes a chip.
+def plan(
+    config: ConfigDict,
+    topology: str,
+    *,
+    what: str = "both",
+    slices: int = 1,
+    search: bool = False,
+    json_file: str | None = None,
+) -> list[Needs]:
+    """Compile the real training step and scoring loop of a config for a topology, and print what they need a chip.
 
-    Only `config.json` is read of the base model. Needs libtpu (`pip install -e '.[plan]'`).
+    Only `config.json` is read of the base model, and its tokenizer if there is one. Needs libtpu
+    (`pip install -e '.[plan]'`). What does not fit is a row of the table.
 
-    Returns:
-        bytes a chip: arguments, temporaries, and their sum as peak; seconds to compile.
+    Args:
+        topology: of one slice, such as `v5e:2x4`.
+        what: `train`, `score` or `both`.
+        search: find the largest batch of the training step for each remat policy, too.
+        json_file: where the figures go as JSON, too.
     Raises:
-        ValueError: if the topology is unknown, libtpu is missing, or the step does not fit.
+        ValueError: if the topology is unknown, the config's mesh does not cover it, or libtpu is missing.
     """
+    assert what in PARTS
     settings.check(config)
-    for name, value in _NO_TPU_HERE.items():
-        os.environ.setdefault(name, value)
-    try:
-        devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
-    except Exception as error:
-        raise ValueError(
-            f"--topology={topology}: cannot be described ({_first_line(error)}); it looks like v5e:2x4, and "
-            "libtpu must be installed (pip install -e '.[plan]')"
-        ) from None
+    chip = chip_of(topology)
+    devices = devices_of(topology, slices)
     mesh = sharding.make_mesh(config.mesh, devices)
-    lowered, arguments = lower_step(config, mesh)
-    began = time.monotonic()
-    try:
-        compiled = lowered.compile()
-    except jax.errors.JaxRuntimeError as error:
-        raise ValueError(f"the training step does not fit {topology}: {_first_line(error)}") from None
-    seconds = time.monotonic() - began
-    memory = compiled.memory_analysis()
-    needs = {
-        "arguments": memory.argument_size_in_bytes,
-        "temporaries": memory.temp_size_in_bytes,
-        # The donated state's place is taken by the new one.
-        "peak": memory.argument_size_in_bytes
-        + memory.temp_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes,
-        "compile_seconds": seconds,
-    }
-    rows, length = arguments[2]["tokens"].shape[-2:]
-    what = f"training step, {rows} x {length} tokens"
-    table = Table(title=f"{what}, on {topology} as {tuple(mesh.shape.values())} (data, fsdp, tensor)")
-    for name in ("arguments", "temporaries", "peak"):
-        table.add_column(f"{name}, GB a chip", justify="right")
-    table.add_column("compiled in", justify="right")
-    table.add_row(*(f"{needs[name] / 1e9:.2f}" for name in ("arguments", "temporaries", "peak")), f"{seconds:.0f} s")
-    Console().print(table)
-    return needs
+    programs: list[Program] = []
+    notes = []
+    if what != "score":
+        programs.append(training_step(config, mesh))
+    if what != "train":
+        more, note = scoring(config, mesh)
+        programs += more
+        notes.append(note)
+    found = [needs_of(program, chip, len(devices), slices) for program in programs]
+    where = f"{f'{slices} slices of ' if slices > 1 else ''}{topology}"
+    console = Console(soft_wrap=True)
+    console.print(_memory_table(found, f"A chip of {where}, as {tuple(mesh.shape.values())} (data, fsdp, tensor); GB"))
+    console.print(_time_table([needs for needs in found if needs.times], f"One run on {where}, a chip"))
+    for note in [*notes, *_assumptions(chip, slices)]:
+        console.print(note, highlight=False)
+    searched = _search(config, mesh, chip, slices, console) if search and what != "score" else []
+    if json_file:
+        figures = {
+            "topology": topology,
+            "slices": slices,
+            "mesh": dict(mesh.shape),
+            "chip": dataclasses.asdict(chip),
+            "programs": [dataclasses.asdict(needs) for needs in found],
+            "search": searched,
+        }
+        Path(json_file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return found
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _memory_table(found: Sequence[Needs], title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("program")
+    table.add_column("one run")
+    for name in ("arguments", "temporaries", "peak", "free", "compiled in"):
+        table.add_column(name, justify="right")
+    for needs in found:
+        if not needs.times:
+            much = f"needs {_gb(needs.peak)} GB" if needs.peak else "needs more than there is"
+            table.add_row(needs.name, needs.what, "", "", f"does not fit: {much}", "", "")
+            continue
+        peak = _gb(needs.peak) if needs.fits else f"does not fit: needs {_gb(needs.peak)} GB"
+        sizes = (_gb(needs.arguments), _gb(needs.temporaries), peak, _gb(needs.free))
+        table.add_row(needs.name, needs.what, *sizes, f"{needs.compile_seconds:.0f} s")
+    return table
+
+
+def _time_table(found: Sequence[Needs], title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("")
+    for needs in found:
+        table.add_column(needs.name, justify="right")
+    table.add_row("FLOP", *(f"{needs.flops:.2e}" for needs in found))
+    if any(needs.recomputation for needs in found):
+        ratios = (f"{needs.recomputation:.2f}" if needs.recomputation else "" for needs in found)
+        table.add_row("of those without recomputation, times", *ratios)
+    table.add_row("HBM, GB (estimate)", *(_gb(needs.memory_bytes) for needs in found))
+    for attribute, title in (("sent", "sent"), ("sent_across", "sent between slices")):
+        for kind in dict.fromkeys(kind for needs in found for kind in getattr(needs, attribute)):
+            sizes = (getattr(needs, attribute).get(kind, 0) for needs in found)
+            table.add_row(f"{title} by {kind}, GB", *(_gb(size) for size in sizes))
+    for name in dict.fromkeys(name for needs in found for name in needs.times):
+        table.add_row(f"{name}, ms", *(f"{1e3 * needs.times[name]:.2f}" for needs in found))
+    table.add_row("roofline, ms", *(f"{1e3 * needs.seconds:.2f}" for needs in found))
+    table.add_row("bound by", *(needs.binds for needs in found))
+    table.add_row("tokens a second at most, all chips", *(f"{needs.tokens / needs.seconds:,.0f}" for needs in found))
+    return table
+
+
+def _assumptions(chip: Chip, slices: int) -> list[str]:
+    rates = (
+        f"{chip.flops / 1e12:.0f} TFLOP/s in bfloat16, {chip.hbm / 2**30:.0f} GiB of HBM at {chip.hbm_rate / 1e9:.0f} "
+        f"GB/s, {chip.ici_rate / 1e9:.0f} GB/s out over all links"
+    )
+    if slices > 1:
+        rates += f", {chip.dcn_rate / 1e9:.1f} GB/s to other slices"
+    return [
+        f"A chip: {rates} (Google Cloud's documentation). The roofline is the longest of four times at these rates, "
+        "each as if nothing else took any: a lower bound, not a forecast.",
+        "FLOP: of matrix products and convolutions in the program as traced, bodies of scans as often as they run, an "
+        "equal share a chip. Without recomputation: 4 a base parameter and token, attention of all pairs, images.",
+        "HBM: operands and results of each compiled instruction that is not fused, bodies as often as they run; "
+        "collectives: (n-1)/n of the gathered array among n chips, twice that for an all-reduce. Both estimates.",
+        "A decode run's loop ends with the data and counts as one step; what is before and after it counts whole.",
+    ]
+
+
+def _search(config: ConfigDict, mesh: Mesh, chip: Chip, slices: int, console: Console) -> list[dict[str, Any]]:
+    """The largest batch of each remat policy, those that recompute least first; prints them."""
+    unit = sharding.batch_multiple(mesh)
+    table = Table(title=f"The largest batch that fits, in multiples of {unit} rows")
+    for name in ("remat", "rows", "peak, GB", "roofline, tokens a second"):
+        table.add_column(name, justify="right")
+    found: list[dict[str, Any]] = []
+    for policy in _CHEAPEST_FIRST:
+        tried: dict[int, Needs] = {}
+
+        def fits(rows: int, policy: str = policy, tried: dict[int, Needs] = tried) -> bool:
+            other = config.copy_and_resolve_references()
+            with other.unlocked():
+                other.train.batch_size, other.train.remat = rows, policy
+            tried[rows] = needs_of(training_step(other, mesh), chip, mesh.size, slices)
+            verdict = "fits" if tried[rows].fits else "does not fit"
+            console.print(f"remat {policy}, {rows} rows: {verdict}, {_gb(tried[rows].peak)} GB", highlight=False)
+            return tried[rows].fits
+
+        rows = largest(fits, unit)
+        found.append({"remat": policy, "batch_size": rows, **(dataclasses.asdict(tried[rows]) if rows else {})})
+        best = tried.get(rows)
+        cells = (_gb(best.peak), f"{best.tokens / best.seconds:,.0f}") if best else ("", "none fits")
+        table.add_row(policy, str(rows), *cells)
+    console.print(table)
+    chosen = next((each for each in found if each["batch_size"]), None)
+    largest_of_all = max(found, key=lambda each: each["batch_size"])
+    if chosen is None:
+        console.print("No batch fits.")
+    else:
+        console.print(
+            f"The policy that recomputes least and fits: --config.train.remat={chosen['remat']} "
+            f"--config.train.batch_size={chosen['batch_size']}; the largest batch: "
+            f"--config.train.remat={largest_of_all['remat']} --config.train.batch_size={largest_of_all['batch_size']}",
+            highlight=False,
+        )
+    return found
+
+
+# `remat.NAMES` as they are: "none" recomputes nothing, "full" all.
+_CHEAPEST_FIRST = tuple(sorted(remat.NAMES, key=("none", "dots", "full").index))
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.2f}"

@@ -1,0 +1,110 @@
+"""The programs that a config runs, traced at their real size from shapes alone."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from reeval import hf
+from reeval.decode.engine import Engine
+from reeval.decode.grammar import free
+from reeval.decode.memory import bytes_held
+from reeval.evaluate.judge import Judge
+from reeval.run import base_directory, conversation, wants_images
+from reeval.train.real_size import abstract_base, trace_step
+
+# Tokens between the two answers of a conversation, where no tokenizer says how many.
+_SECOND_TURN = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """
+    Attributes:
+        name, what: of it, and what one run of it does.
+        traced: by `jax.jit(...).trace(...)`.
+        held: bytes on a device that are held beside its arguments.
+        tokens: that one run reads, or makes.
+        least_flops: that the model needs for that whatever is recomputed; None where it is not said.
+    """
+
+    name: str
+    what: str
+    traced: Any
+    held: int
+    tokens: int
+    least_flops: float | None = None
+
+
+def training_step(config: ConfigDict, mesh: Mesh) -> Program:
+    """Raises ValueError if the config's batch or model cannot be had on the mesh."""
+    traced, (_, base, batch) = trace_step(config, mesh)
+    accumulated, rows, length = batch["tokens"].shape
+    many = f"{accumulated} x " if accumulated > 1 else ""
+    tokens = accumulated * rows * length
+    least = _least(hf.load_config(base_directory(config)), base, tokens, length, batch.get("images"))
+    return Program("training step", f"{many}{rows} rows of {length} tokens", traced, 0, tokens, least)
+
+
+def scoring(config: ConfigDict, mesh: Mesh) -> tuple[list[Program], str]:
+    """The largest prefill and the decoding of the second mode, whose conversations are the longer ones; and what was
+    assumed about them.
+
+    Raises:
+        ValueError: if conversations might be longer than the model was made for.
+    """
+    graph, weights = abstract_base(config, mesh)
+    engine, note = _engine(config, mesh, graph, weights)
+    shape, images = engine.largest_prefill()
+    largest = engine.device.largest(weights, shape, images)
+    _, slots, *_ = largest["decode"]
+    rows, length = shape
+    prefill = engine.device.traced("prefill", largest["prefill"])
+    decode = engine.device.traced("decode", largest["decode"])
+    what = f"{engine.slots} slots of {engine.length} tokens"
+    return [
+        Program("prefill", f"{rows} rows of {length} tokens", prefill, bytes_held(slots), rows * length),
+        Program("decode", f"{what}, one step", decode, 0, engine.slots),
+    ], note
+
+
+def _engine(config: ConfigDict, mesh: Mesh, graph: nnx.GraphDef, weights: nnx.State) -> tuple[Engine, str]:
+    directory, images = base_directory(config), wants_images(config)
+    sizes = {name: config.eval[name] for name in ("slots", "max_prompt_tokens", "max_answer_tokens")}
+    if (directory / "tokenizer.json").is_file():
+        speaks = conversation(directory, config.prompt, images)
+        most = hf.max_positions(directory)
+        judge = Judge(graph, speaks, mesh, **sizes, grammar=config.eval.grammar, max_positions=most)
+        return judge.engine(weights, "two_pass"), "Scoring with the directory's tokenizer, its prompt and its grammar."
+    model = nnx.merge(graph, weights).config
+    pixels = (model.vision.channels, *(model.vision.image_size,) * 2) if images else None
+    grammar = free(model.vocab_size, model.vocab_size - 1)
+    second = [0] * _SECOND_TURN
+    engine = Engine(graph, mesh, grammar, prefix=[], second=second, end=0, pixels=pixels, **sizes)
+    return engine, (
+        f"Scoring without a tokenizer, which {directory} does not hold: answers are free of a grammar, prompts share "
+        f"no prefix, and a second turn asks in {_SECOND_TURN} tokens."
+    )
+
+
+def _least(shape: Any, base: Any, tokens: int, length: int, images: Any) -> float:
+    """FLOP of a step without recomputation: 4 a base parameter that multiplies, forward and back, and token, since
+    frozen weights need no gradient; 12 a pair of positions, head and its size for attention, whatever is masked;
+    of images forward alone."""
+    parts: dict[bool, int] = {False: 0, True: 0}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(base):
+        name = jax.tree_util.keystr(path)
+        sees = "vision" in name or "projector" in name
+        if shape.tied or "'embed'" not in name:
+            parts[sees] += math.prod(leaf.shape)
+    least = 4.0 * parts[False] * tokens + 12.0 * shape.num_layers * shape.num_heads * shape.head_dim * tokens * length
+    if images is not None:
+        v = shape.vision
+        patches = (v.image_size // v.patch_size) ** 2
+        seen = math.prod(images.shape[:-3])
+        least += seen * patches * (2.0 * parts[True] + 4.0 * v.num_layers * v.d_model * patches)
+    return least
