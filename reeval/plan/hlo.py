@@ -85,7 +85,7 @@ def traffic(text: str, slice_size: int | None = None) -> Traffic:
                 found.memory += times * _touched(line, lines, computations)
             group = group_of(line.text)
             spans = slice_size is not None and len({member // slice_size for member in group}) > 1
-            (found.across if spans else found.inside)[kind] += times * _sent(kind, line, lines, len(group))
+            (found.across if spans else found.inside)[kind] += round(times * _sent(kind, line, lines, len(group)))
     return found
 
 
