@@ -267,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name not in COMMANDS:
             raise ValueError(f"no command {name!r}; there are {', '.join(COMMANDS)} (see `reeval --help`)")
         if several and not asks_for_help(rest):
-            _join(name, several[-1])
+            _join(name, several[-1], watched=argv is None)
         COMMANDS[name](rest)
     except Help as help_text:
         print(help_text)
@@ -284,10 +284,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _join(name: str, flag: str) -> None:
+def _join(name: str, flag: str, *, watched: bool) -> None:
     if name not in SEVERAL:
         raise ValueError(f"--distributed: {name} takes one process; only {', '.join(SEVERAL)} take several")
-    if "," in flag or flag == "--distributed":
+    if watched:
         watch.over()
     from reeval.hosts import join
 

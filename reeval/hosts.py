@@ -7,14 +7,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
 
 import jax
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
-# The exit code of a run that was cut short and goes on with the same command: sysexits' EX_TEMPFAIL.
-STOPPED = 75
+from reeval.watch import STOPPED
+
 # Until a process that sends no sign of life is given up.
 _SILENCE_SECONDS = 30
 
@@ -53,17 +52,6 @@ def join(how: str = "", *, together: bool = True) -> None:
         ) from None
     if not first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
-
-
-def leave() -> NoReturn:
-    """End this process at once, as one that has lost another: jax would wait for that one."""
-    print(
-        "reeval: a process of this run is gone, or this one failed; start all of them again, and the run goes on from "
-        "its last checkpoint",
-        file=sys.stderr,
-        flush=True,
-    )
-    os._exit(STOPPED)
 
 
 def _parsed(how: str) -> tuple[str, int, int]:

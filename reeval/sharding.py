@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from reeval.models import layers
@@ -32,8 +33,10 @@ RULES: dict[str, tuple[str, ...]] = {
 def make_mesh(shape: Sequence[int], devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of `shape` (data, fsdp, tensor) over `devices`, by default all; one -1 takes what is left.
 
+    Devices of several TPU slices, between which the network is slow, are split along data, or along fsdp if data is 1.
+
     Raises:
-        ValueError: if the shape does not cover the devices.
+        ValueError: if the shape does not cover the devices, or cannot be split over their slices.
     """
     devices = jax.devices() if devices is None else list(devices)
     sizes = [int(n) for n in shape]
@@ -45,7 +48,15 @@ def make_mesh(shape: Sequence[int], devices: Sequence[Any] | None = None) -> Mes
         needed = abs(math.prod(shape))
         many = f"a multiple of {needed}" if -1 in shape else str(needed)
         raise ValueError(f"mesh {tuple(shape)} needs {many} devices, but there are {len(devices)}")
-    return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    types = (AxisType.Auto,) * 3
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if slices == 1 or devices[0].platform != "tpu":
+        return jax.make_mesh(tuple(sizes), MESH_AXES, axis_types=types, devices=devices)
+    over = [slices, 1, 1] if sizes[0] > 1 else [1, slices, 1]
+    if any(size % count for size, count in zip(sizes, over, strict=True)):
+        raise ValueError(f"mesh {tuple(shape)} cannot be split over {slices} slices; make data a multiple of {slices}")
+    within = [size // count for size, count in zip(sizes, over, strict=True)]
+    return Mesh(mesh_utils.create_hybrid_device_mesh(within, over, devices), MESH_AXES, axis_types=types)
 
 
 def single_device_mesh() -> Mesh:

@@ -10,6 +10,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,7 +53,7 @@ class Checkpoints:
         record = {"run": record, "data": data.get_state()}
         try:
             options: Any = {"force": True, "overwrite": True, "custom_metadata": record}
-            _quietly(lambda: self._checkpointer.save_checkpointables(step, parts, **options))
+            _quietly(partial(self._checkpointer.save_checkpointables, step, parts, **options))
         except Exception as error:
             raise OSError(
                 f"{self._directory}: the checkpoint of step {step} cannot be written ({_reason(error)}); those before "
@@ -80,7 +81,7 @@ class Checkpoints:
         steps = sorted((checkpoint.step for checkpoint in self._checkpointer.checkpoints), reverse=True)
         for step in steps:
             try:
-                return step, _quietly(lambda step=step: self._checkpointer.load_checkpointables(step, wanted))
+                return step, _quietly(partial(self._checkpointer.load_checkpointables, step, wanted))
             except Exception as error:
                 said = f"{self._directory}/{step}: cannot be read ({_reason(error)})"
                 if step == steps[-1]:

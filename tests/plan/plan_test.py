@@ -1,0 +1,106 @@
+"""`reeval plan` on topologies that are not at hand: every config compiles, and mistakes are one line."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ml_collections import ConfigDict
+from real_shapes import MODELS
+
+from configs import embedded_judge, medgemma_4b, qwen3_8b, tiny
+from reeval import sharding
+from reeval.cli import main
+from reeval.plan import plan
+from reeval.plan.topology import CHIPS, chip_of, devices_of
+
+pytest.importorskip("libtpu", reason="reeval plan needs libtpu: pip install -e '.[plan]'")
+
+CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b, "tiny": tiny}
+WIDE = "120"
+
+
+@pytest.fixture
+def config(tmp_path: Path, name: str) -> ConfigDict:
+    module: ModuleType = CONFIGS[name]
+    made: ConfigDict = module.get_config()
+    if name in MODELS:
+        (tmp_path / "config.json").write_text(json.dumps(MODELS[name]))
+        made.model.path = str(tmp_path)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "topology"), [("qwen3_8b", "v5p:1x1x1"), ("medgemma_4b", "v5p:1x1x1")])
+def test_a_judge_of_real_size_trains_on_one_large_chip(name, topology, config, tmp_path):
+    (needs,) = plan(config, topology, what="train", json_file=str(tmp_path / "plan.json"))
+    assert needs.fits and 0 < needs.free < chip_of(topology).hbm
+    assert needs.arguments + needs.temporaries <= needs.peak
+    # Each layer is computed twice forward and once back.
+    assert needs.recomputation is not None and 1.25 < needs.recomputation < 1.75
+    # No other chips, so none to talk to.
+    assert needs.times["interconnect"] == 0
+    figures = json.loads((tmp_path / "plan.json").read_text())
+    assert figures["programs"][0]["peak"] == needs.peak
+
+
+@pytest.mark.parametrize(("name", "mesh"), [("tiny", (1, 4, 1))])
+def test_a_small_config_trains_and_scores_on_four_chips(name, mesh, config, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", WIDE)
+    config.mesh = mesh
+    step, prefill, decode = plan(config, "v5e:2x2")
+    assert all(each.fits and each.memory_bytes and each.seconds > 0 for each in (step, prefill, decode))
+    # Layers split along `fsdp` are sent around, and gradients are summed.
+    assert sum(step.sent.values()) > 0
+    assert decode.tokens == config.eval.slots
+    said = capsys.readouterr().out
+    assert "197 TFLOP/s" in said and "bound by" in said
+
+
+@pytest.mark.parametrize("name", ["qwen3_8b"])
+def test_what_does_not_fit_is_a_row(config, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", WIDE)
+    found = plan(config, "v5e:1x1", what="score")
+    # 16 GB of weights, twice, on a chip of 16 GiB.
+    assert [needs.fits for needs in found] == [False, False]
+    assert all(needs.peak > chip_of("v5e:1x1").hbm and needs.free < 0 for needs in found)
+    assert "does not fit: needs " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "topology", ["v4:2x2x1", "v4:1x1x1", "v5e:1x1", "v5e:2x4", "v5p:2x2x1", "v5p:2x2x2", "v6e:1x1", "v6e:4x4"]
+)
+def test_every_generation_has_devices(topology):
+    devices = devices_of(topology)
+    shape = [int(n) for n in topology.partition(":")[2].split("x")]
+    assert len(devices) == shape[0] * shape[1] * (shape[2] if len(shape) > 2 else 1)
+    assert devices[0].platform == "tpu"
+    assert topology.partition(":")[0] in CHIPS
+
+
+def test_slices_are_split_along_data_or_else_fsdp():
+    devices = devices_of("v5e:2x2", 2)
+    for shape in ((2, -1, 1), (1, -1, 1), (1, 4, 2)):
+        mesh = sharding.make_mesh(shape, devices)
+        assert [device.slice_index for device in mesh.devices.flat] == [0] * 4 + [1] * 4
+    with pytest.raises(ValueError, match="cannot be split over 2 slices; make data a multiple of 2"):
+        sharding.make_mesh((1, 1, 8), devices)
+
+
+@pytest.mark.parametrize(
+    ("topology", "message"),
+    [
+        ("v5e:3x5x7", "--topology=v5e:3x5x7: cannot be described"),
+        ("v9:2x2", "there are v4, v5e, v5p, v6e"),
+        ("nonsense", "it looks like v5e:2x4"),
+    ],
+)
+def test_a_wrong_topology_is_one_line(topology, message, capsys):
+    assert main(["plan", "--config=configs/tiny.py", f"--topology={topology}"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert message in line
+
+
+def test_configs_are_all_covered():
+    here = {*CONFIGS, embedded_judge.__name__.split(".")[-1]}
+    assert here == {path.stem for path in (Path(__file__).parents[2] / "configs").glob("*.py")}
