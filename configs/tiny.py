@@ -51,6 +51,7 @@ def get_config() -> ConfigDict:
             "profile": {"steps": ()},
             "eval": {
                 "pairs": "runs/quickstart/heldout.jsonl",
+                "mesh": (-1, 1, 1),
                 "slots": 64,
                 # Answers are held to the format; False shows what that costs or saves.
                 "grammar": True,

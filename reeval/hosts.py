@@ -50,8 +50,10 @@ def join(how: str = "", *, together: bool = True) -> None:
             f"--distributed{'=' + how if how else ''}: the processes do not find each other ({said}); on a cluster "
             "that jax does not know give --distributed=HOST:PORT,COUNT,INDEX"
         ) from None
-    if not first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+    # Libraries underneath, such as Gloo, print; only what the command prints, in the first process, is its output.
+    out = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = open(out, "w") if first() else open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
 
 
 def _parsed(how: str) -> tuple[str, int, int]:

@@ -85,6 +85,7 @@ FIELDS: dict[str, Field] = {
     "train.seed": Field(int, least=0, below=2**31),
     "profile.steps": Field(tuple),
     "eval.pairs": Field(str),
+    "eval.mesh": Field(tuple),
     "eval.slots": _COUNT,
     "eval.max_prompt_tokens": _COUNT,
     "eval.max_answer_tokens": _COUNT,

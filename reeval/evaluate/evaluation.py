@@ -43,7 +43,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come: a killed evaluation goes on where it stopped.
 
     Args:
-        mesh: by default the config's, over all devices.
+        mesh: by default the config's for judging, over all devices.
     Returns:
         what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`; and where the base
         was judged too, McNemar's tests between the two.
@@ -53,7 +53,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     """
     settings.check(config)
     benchmark = pairs.read(config.eval.pairs, graded=True)
-    mesh = mesh or sharding.make_mesh(config.mesh)
+    mesh = mesh or sharding.make_mesh(config.eval.mesh)
     run = Run(config, workdir)
     run.check_judge()
     images = sees_images(config, benchmark)

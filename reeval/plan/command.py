@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from reeval import settings, sharding
+from reeval.chips import Chip
 from reeval.models import remat
 from reeval.plan.needs import Needs, needs_of
 from reeval.plan.programs import Program, scoring, training_step
 from reeval.plan.search import largest
-from reeval.plan.topology import Chip, chip_of, devices_of
+from reeval.plan.topology import chip_of, devices_of
 
 PARTS = ("train", "score", "both")
 
@@ -47,28 +47,26 @@ def plan(
     settings.check(config)
     chip = chip_of(topology)
     devices = devices_of(topology, slices)
-    mesh = sharding.make_mesh(config.mesh, devices)
     programs: list[Program] = []
     notes = []
     if what != "score":
-        programs.append(training_step(config, mesh))
+        programs.append(training_step(config, devices))
     if what != "train":
-        more, note = scoring(config, mesh)
+        more, note = scoring(config, devices)
         programs += more
         notes.append(note)
-    found = [needs_of(program, chip, len(devices), slices) for program in programs]
+    found = [needs_of(program, chip, slices) for program in programs]
     where = f"{f'{slices} slices of ' if slices > 1 else ''}{topology}"
     console = Console(soft_wrap=True)
-    console.print(_memory_table(found, f"A chip of {where}, as {tuple(mesh.shape.values())} (data, fsdp, tensor); GB"))
+    console.print(_memory_table(found, f"A chip of {where}; GB"))
     console.print(_time_table([needs for needs in found if needs.times], f"One run on {where}, a chip"))
     for note in [*notes, *_assumptions(chip, slices)]:
         console.print(note, highlight=False)
-    searched = _search(config, mesh, chip, slices, console) if search and what != "score" else []
+    searched = _search(config, devices, chip, slices, console) if search and what != "score" else []
     if json_file:
         figures = {
             "topology": topology,
             "slices": slices,
-            "mesh": dict(mesh.shape),
             "chip": dataclasses.asdict(chip),
             "programs": [dataclasses.asdict(needs) for needs in found],
             "search": searched,
@@ -81,16 +79,18 @@ def _memory_table(found: Sequence[Needs], title: str) -> Table:
     table = Table(title=title)
     table.add_column("program")
     table.add_column("one run")
-    for name in ("arguments", "temporaries", "peak", "free", "compiled in"):
+    table.add_column("data, fsdp, tensor")
+    for name in ("arguments", "temporaries", "peak", "free", "fits", "compiled in"):
         table.add_column(name, justify="right")
     for needs in found:
-        if not needs.times:
-            much = f"needs {_gb(needs.peak)} GB" if needs.peak else "needs more than there is"
-            table.add_row(needs.name, needs.what, "", "", f"does not fit: {much}", "", "")
-            continue
-        peak = _gb(needs.peak) if needs.fits else f"does not fit: needs {_gb(needs.peak)} GB"
-        sizes = (_gb(needs.arguments), _gb(needs.temporaries), peak, _gb(needs.free))
-        table.add_row(needs.name, needs.what, *sizes, f"{needs.compile_seconds:.0f} s")
+        row = (needs.name, needs.what, str(needs.mesh))
+        peak_and_free = (_gb(needs.peak), _gb(needs.free)) if needs.peak else ("", "")
+        fits = "yes" if needs.fits else "no"
+        if needs.times:
+            sizes = (_gb(needs.arguments), _gb(needs.temporaries))
+            table.add_row(*row, *sizes, *peak_and_free, fits, f"{needs.compile_seconds:.0f} s")
+        else:
+            table.add_row(*row, "", "", *peak_and_free, fits, "")
     return table
 
 
@@ -134,9 +134,11 @@ def _assumptions(chip: Chip, slices: int) -> list[str]:
     ]
 
 
-def _search(config: ConfigDict, mesh: Mesh, chip: Chip, slices: int, console: Console) -> list[dict[str, Any]]:
+def _search(
+    config: ConfigDict, devices: Sequence[Any], chip: Chip, slices: int, console: Console
+) -> list[dict[str, Any]]:
     """The largest batch of each remat policy, those that recompute least first; prints them."""
-    unit = sharding.batch_multiple(mesh)
+    unit = sharding.batch_multiple(sharding.make_mesh(config.mesh, devices))
     table = Table(title=f"The largest batch that fits, in multiples of {unit} rows")
     for name in ("remat", "rows", "peak, GB", "roofline, tokens a second"):
         table.add_column(name, justify="right")
@@ -148,7 +150,7 @@ def _search(config: ConfigDict, mesh: Mesh, chip: Chip, slices: int, console: Co
             other = config.copy_and_resolve_references()
             with other.unlocked():
                 other.train.batch_size, other.train.remat = rows, policy
-            tried[rows] = needs_of(training_step(other, mesh), chip, mesh.size, slices)
+            tried[rows] = needs_of(training_step(other, devices), chip, slices)
             verdict = "fits" if tried[rows].fits else "does not fit"
             console.print(f"remat {policy}, {rows} rows: {verdict}, {_gb(tried[rows].peak)} GB", highlight=False)
             return tried[rows].fits

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 
+from reeval.chips import Chip
+from reeval.decode.memory import bytes_held
 from reeval.plan.flops import flops
 from reeval.plan.hlo import traffic
 from reeval.plan.programs import Program
-from reeval.plan.topology import Chip
 
-_USED = re.compile(r"Used ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm", re.IGNORECASE)
+_USED = re.compile(r"(?:Used|total memory required for HLO temporaries \()\s*([\d.]+)([KMGT]?)", re.IGNORECASE)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -32,6 +33,7 @@ class Needs:
 
     name: str
     what: str
+    mesh: tuple[int, ...]
     fits: bool
     peak: float
     free: float
@@ -55,14 +57,13 @@ class Needs:
         return self.times[self.binds]
 
 
-def needs_of(program: Program, chip: Chip, chips: int, slices: int = 1) -> Needs:
+def needs_of(program: Program, chip: Chip, slices: int = 1) -> Needs:
     """Compile a program and count.
 
-    Args:
-        chips: of all slices.
     Raises:
         ValueError: if it cannot be compiled for another reason than memory.
     """
+    chips, shape = program.mesh.size, tuple(program.mesh.shape.values())
     began = time.monotonic()
     try:
         compiled = program.traced.lower().compile()
@@ -87,6 +88,7 @@ def needs_of(program: Program, chip: Chip, chips: int, slices: int = 1) -> Needs
     return Needs(
         program.name,
         program.what,
+        shape,
         peak <= chip.hbm,
         peak,
         chip.hbm - peak,
@@ -108,5 +110,9 @@ def _too_large(program: Program, chip: Chip, said: str) -> Needs:
         first: Any = said.strip().splitlines()[0]
         raise ValueError(f"the {program.name} cannot be compiled: {first}")
     found = _USED.search(said)
-    needed = float(found[1]) * _UNITS[found[2].upper()] + program.held if found else 0.0
-    return Needs(program.name, program.what, False, needed, chip.hbm - needed)
+    needed = 0.0
+    if found:
+        needed = float(found[1]) * _UNITS[found[2].upper()] + program.held
+        if "temporaries" in found[0]:  # which are said without the arguments
+            needed += bytes_held(program.arguments)
+    return Needs(program.name, program.what, tuple(program.mesh.shape.values()), False, needed, chip.hbm - needed)

@@ -2,19 +2,20 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from reeval import hf
+from reeval import hf, sharding
 from reeval.decode.engine import Engine
 from reeval.decode.grammar import free
 from reeval.decode.memory import bytes_held
 from reeval.evaluate.judge import Judge
 from reeval.run import base_directory, conversation, wants_images
+from reeval.train.arithmetic import parameters
 from reeval.train.real_size import abstract_base, trace_step
 
 # Tokens between the two answers of a conversation, where no tokenizer says how many.
@@ -26,7 +27,9 @@ class Program:
     """
     Attributes:
         name, what: of it, and what one run of it does.
+        mesh: that it runs on.
         traced: by `jax.jit(...).trace(...)`.
+        arguments: that it was traced with, as shapes with shardings.
         held: bytes on a device that are held beside its arguments.
         tokens: that one run reads, or makes.
         least_flops: that the model needs for that whatever is recomputed; None where it is not said.
@@ -34,29 +37,34 @@ class Program:
 
     name: str
     what: str
+    mesh: Mesh
     traced: Any
+    arguments: Any
     held: int
     tokens: int
     least_flops: float | None = None
 
 
-def training_step(config: ConfigDict, mesh: Mesh) -> Program:
-    """Raises ValueError if the config's batch or model cannot be had on the mesh."""
-    traced, (_, base, batch) = trace_step(config, mesh)
+def training_step(config: ConfigDict, devices: Sequence[Any]) -> Program:
+    """Raises ValueError if the config's batch or model cannot be had on its mesh."""
+    mesh = sharding.make_mesh(config.mesh, devices)
+    traced, arguments = trace_step(config, mesh)
+    _, base, batch = arguments
     accumulated, rows, length = batch["tokens"].shape
     many = f"{accumulated} x " if accumulated > 1 else ""
     tokens = accumulated * rows * length
     least = _least(hf.load_config(base_directory(config)), base, tokens, length, batch.get("images"))
-    return Program("training step", f"{many}{rows} rows of {length} tokens", traced, 0, tokens, least)
+    return Program("training step", f"{many}{rows} rows of {length} tokens", mesh, traced, arguments, 0, tokens, least)
 
 
-def scoring(config: ConfigDict, mesh: Mesh) -> tuple[list[Program], str]:
+def scoring(config: ConfigDict, devices: Sequence[Any]) -> tuple[list[Program], str]:
     """The largest prefill and the decoding of the second mode, whose conversations are the longer ones; and what was
     assumed about them.
 
     Raises:
         ValueError: if conversations might be longer than the model was made for.
     """
+    mesh = sharding.make_mesh(config.eval.mesh, devices)
     graph, weights = abstract_base(config, mesh)
     engine, note = _engine(config, mesh, graph, weights)
     shape, images = engine.largest_prefill()
@@ -65,10 +73,10 @@ def scoring(config: ConfigDict, mesh: Mesh) -> tuple[list[Program], str]:
     rows, length = shape
     prefill = engine.device.traced("prefill", largest["prefill"])
     decode = engine.device.traced("decode", largest["decode"])
-    what = f"{engine.slots} slots of {engine.length} tokens"
+    read, made = f"{rows} rows of {length} tokens", f"{engine.slots} slots of {engine.length} tokens, one step"
     return [
-        Program("prefill", f"{rows} rows of {length} tokens", prefill, bytes_held(slots), rows * length),
-        Program("decode", f"{what}, one step", decode, 0, engine.slots),
+        Program("prefill", read, mesh, prefill, largest["prefill"], bytes_held(slots), rows * length),
+        Program("decode", made, mesh, decode, largest["decode"], 0, engine.slots),
     ], note
 
 
@@ -95,16 +103,11 @@ def _least(shape: Any, base: Any, tokens: int, length: int, images: Any) -> floa
     """FLOP of a step without recomputation: 4 a base parameter that multiplies, forward and back, and token, since
     frozen weights need no gradient; 12 a pair of positions, head and its size for attention, whatever is masked;
     of images forward alone."""
-    parts: dict[bool, int] = {False: 0, True: 0}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(base):
-        name = jax.tree_util.keystr(path)
-        sees = "vision" in name or "projector" in name
-        if shape.tied or "'embed'" not in name:
-            parts[sees] += math.prod(leaf.shape)
-    least = 4.0 * parts[False] * tokens + 12.0 * shape.num_layers * shape.num_heads * shape.head_dim * tokens * length
+    decoder, seeing = parameters(base, tied=shape.tied)
+    least = 4.0 * decoder * tokens + 12.0 * shape.num_layers * shape.num_heads * shape.head_dim * tokens * length
     if images is not None:
         v = shape.vision
         patches = (v.image_size // v.patch_size) ** 2
         seen = math.prod(images.shape[:-3])
-        least += seen * patches * (2.0 * parts[True] + 4.0 * v.num_layers * v.d_model * patches)
+        least += seen * patches * (2.0 * seeing + 4.0 * v.num_layers * v.d_model * patches)
     return least

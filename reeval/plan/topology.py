@@ -1,11 +1,12 @@
-"""TPUs that are not at hand: their devices by the name of a topology, and what a chip of each generation can do."""
+"""TPUs that are not at hand: their devices by the name of a topology."""
 
-import dataclasses
 import os
 import re
 from typing import Any
 
 from jax.experimental import topologies
+
+from reeval.chips import TPUS, Chip
 
 # What libtpu asks a TPU VM for, answered for a machine that is none; the last lets two processes compile at once.
 _NO_TPU_HERE = {
@@ -17,35 +18,7 @@ _NO_TPU_HERE = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Chip:
-    """
-    Attributes:
-        flops: peak in bfloat16, a second.
-        hbm: bytes.
-        hbm_rate, ici_rate, dcn_rate: bytes a second of its memory; that it can send over all its links to chips of
-            its slice; and its share of what its host sends to other slices.
-    """
-
-    flops: float
-    hbm: float
-    hbm_rate: float
-    ici_rate: float
-    dcn_rate: float
-
-
-# cloud.google.com/tpu/docs/v4, v5e, v5p and v6e, "System architecture", read in November 2026. They give the links of
-# v5e, v5p and v6e in both directions together (400, 1200 and 800 GB/s); half of it goes out. Those of v4 are six of
-# 50 GB/s ("TPU v4: An Optically Reconfigurable Supercomputer", arXiv 2304.01433). The data centre network is what a
-# pod has over its chips (v5e: 6.4 Tb/s over 256; v6e: 25.6), which is not published for v4 and v5p: 200 Gb/s a host
-# of four chips is taken.
-CHIPS = {
-    "v4": Chip(275e12, 32 * 2**30, 1200e9, 300e9, 6.25e9),
-    "v5e": Chip(197e12, 16 * 2**30, 819e9, 200e9, 3.125e9),
-    "v5p": Chip(459e12, 95 * 2**30, 2765e9, 600e9, 6.25e9),
-    "v6e": Chip(918e12, 32 * 2**30, 1638e9, 400e9, 12.5e9),
-}
-_NAME = re.compile(rf"({'|'.join(CHIPS)}):\d+(x\d+){{1,2}}")
+_NAME = re.compile(rf"({'|'.join(TPUS)}):\d+(x\d+){{1,2}}")
 
 
 def chip_of(topology: str) -> Chip:
@@ -57,9 +30,9 @@ def chip_of(topology: str) -> Chip:
     if not _NAME.fullmatch(topology):
         raise ValueError(
             f"--topology={topology}: cannot be described (not a name); it looks like v5e:2x4 or v5p:2x2x1, and there "
-            f"are {', '.join(CHIPS)}"
+            f"are {', '.join(TPUS)}"
         )
-    return CHIPS[topology.partition(":")[0]]
+    return TPUS[topology.partition(":")[0]]
 
 
 def devices_of(topology: str, slices: int = 1) -> list[Any]:

@@ -13,11 +13,13 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 
 from reeval import hosts, lora, pairs, settings, sharding
+from reeval.chips import peak_flops
 from reeval.data import batches
 from reeval.data.images import images_sha256
 from reeval.models import remat
 from reeval.progress import progress
 from reeval.run import Run, add_adapters, load_base, sees_images
+from reeval.train.arithmetic import flops_per_token
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.profile import Profile
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
@@ -49,6 +51,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     model, conversation = load_base(config, mesh, images)
     add_adapters(config, model, mesh)
     parts, adapter, base = lora.take_apart(model)
+    tied = model.config.tied
     del model
 
     # The data: packed rows of labelled conversations, the same on every process.
@@ -83,15 +86,20 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     print(_sizes(base, state, examples, mesh, start))
 
     # Metrics are read one step late, so that the device never waits for the host.
-    log = _Log(writer, every=c.log_every, row_tokens=c.accumulation * c.batch_size * config.data.sequence_length)
+    log = _Log(
+        writer,
+        every=c.log_every,
+        row_tokens=c.accumulation * c.batch_size * config.data.sequence_length,
+        token_share=_token_share(base, mesh, tied=tied),
+    )
     pending: tuple[int, Any, list[str]] | None = None
     with progress("train", c.steps, done=start, shown=hosts.first()) as advance, hosts.Asked() as asked:
         for step in range(start + 1, c.steps + 1):
             rows = next(data)
             shown = [labelled[number - 1].pair_id for number in np.unique(rows.pop("examples")) if number]
-            profile.before(step)
-            batch = sharding.to_device(mesh, _micro(rows, c.accumulation), leading=1)
-            state, metrics = step_fn(state, base, batch)
+            with profile.step(step):
+                batch = sharding.to_device(mesh, _micro(rows, c.accumulation), leading=1)
+                state, metrics = step_fn(state, base, batch)
             profile.after(step, metrics)
             if pending is not None:
                 advance(*log.add(*pending))
@@ -114,8 +122,9 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
 class _Log:
     """Means of the metrics over `every` steps, to TensorBoard."""
 
-    def __init__(self, writer: SummaryWriter, *, every: int, row_tokens: int):
-        self.writer, self.every, self.row_tokens = writer, every, row_tokens
+    def __init__(self, writer: SummaryWriter, *, every: int, row_tokens: int, token_share: float | None):
+        """`row_tokens`: of a step, padding counted; `token_share`: see `_token_share`."""
+        self.writer, self.every, self.row_tokens, self.token_share = writer, every, row_tokens, token_share
         self.rows: list[dict[str, float]] = []
         self.since, self.speed = time.monotonic(), ""
 
@@ -138,11 +147,21 @@ class _Log:
             mean = {name: float(np.mean([r[name] for r in self.rows])) for name in row}
             tokens = len(self.rows) * self.row_tokens * (1.0 - mean["padding"])
             mean["tokens_per_second"] = tokens / (now - self.since)
+            speed = f", {mean['tokens_per_second']:,.0f} tokens/s"
+            if self.token_share is not None:
+                mean["share_of_peak"] = self.token_share * mean["tokens_per_second"]
+                speed += f", {mean['share_of_peak']:.1%} of peak"
             for name, value in mean.items():
                 self.writer.add_scalar(f"train/{name}", value, step)
             self.writer.flush()
-            self.rows, self.since, self.speed = [], now, f", {mean['tokens_per_second']:,.0f} tokens/s"
+            self.rows, self.since, self.speed = [], now, speed
         return step, f"loss {row['loss']:.4f}{self.speed}"
+
+
+def _token_share(base: nnx.State, mesh: Mesh, *, tied: bool) -> float | None:
+    """What one token a second is of the devices' peak in bfloat16; None if that is not known."""
+    peak = peak_flops(mesh.devices.flat[0].device_kind)
+    return None if peak is None else flops_per_token(base, tied=tied) / (peak * mesh.size)
 
 
 def _check(config: ConfigDict, mesh: Mesh) -> None:

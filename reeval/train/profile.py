@@ -1,6 +1,7 @@
 """A trace of some training steps, for TensorBoard's profiler and xprof."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ class Profile:
             raise ValueError(f"config.profile.steps={tuple(steps)} must be a first and a last step, such as 10,15")
         self.directory, self.steps, self.running = directory, tuple(steps), False
 
-    def before(self, step: int) -> None:
-        """To be called before a step begins."""
+    def step(self, step: int) -> AbstractContextManager[object]:
+        """To be entered while a step is begun; names it in the trace."""
         if self.steps and step == self.steps[0]:
             jax.profiler.start_trace(str(self.directory))
             self.running = True
+        return jax.profiler.StepTraceAnnotation("train", step_num=step) if self.running else nullcontext()
 
     def after(self, step: int, made: Any) -> None:
         """To be called after it, with what it made."""

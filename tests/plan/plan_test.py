@@ -1,6 +1,7 @@
 """`reeval plan` on topologies that are not at hand: every config compiles, and mistakes are one line."""
 
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -10,14 +11,15 @@ from real_shapes import MODELS
 
 from configs import embedded_judge, medgemma_4b, qwen3_8b, tiny
 from reeval import sharding
+from reeval.chips import TPUS
 from reeval.cli import main
 from reeval.plan import plan
-from reeval.plan.topology import CHIPS, chip_of, devices_of
+from reeval.plan.topology import chip_of, devices_of
 
 pytest.importorskip("libtpu", reason="reeval plan needs libtpu: pip install -e '.[plan]'")
 
 CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b, "tiny": tiny}
-WIDE = "120"
+WIDE = "200"
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_a_judge_of_real_size_trains_on_one_large_chip(name, topology, config, t
 @pytest.mark.parametrize(("name", "mesh"), [("tiny", (1, 4, 1))])
 def test_a_small_config_trains_and_scores_on_four_chips(name, mesh, config, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", WIDE)
-    config.mesh = mesh
+    config.mesh = config.eval.mesh = mesh
     step, prefill, decode = plan(config, "v5e:2x2")
     assert all(each.fits and each.memory_bytes and each.seconds > 0 for each in (step, prefill, decode))
     # Layers split along `fsdp` are sent around, and gradients are summed.
@@ -63,8 +65,16 @@ def test_what_does_not_fit_is_a_row(config, capsys, monkeypatch):
     found = plan(config, "v5e:1x1", what="score")
     # 16 GB of weights, twice, on a chip of 16 GiB.
     assert [needs.fits for needs in found] == [False, False]
-    assert all(needs.peak > chip_of("v5e:1x1").hbm and needs.free < 0 for needs in found)
-    assert "does not fit: needs " in capsys.readouterr().out
+    assert all(needs.mesh == (1, 1, 1) and needs.peak > chip_of("v5e:1x1").hbm and needs.free < 0 for needs in found)
+    for line, needs in zip(_rows(capsys.readouterr().out)[1:], found, strict=True):
+        assert line[0] == needs.name and line[-2] == "no"
+        assert line[-4:-2] == [f"{needs.peak / 1e9:.2f}", f"{needs.free / 1e9:.2f}"]
+
+
+def _rows(said: str) -> list[list[str]]:
+    """Of the first table, its heading first."""
+    table = said.partition("└")[0]
+    return [[cell.strip() for cell in re.split("[┃│]", line)[1:-1]] for line in table.splitlines() if line[0] in "┃│"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +85,7 @@ def test_every_generation_has_devices(topology):
     shape = [int(n) for n in topology.partition(":")[2].split("x")]
     assert len(devices) == shape[0] * shape[1] * (shape[2] if len(shape) > 2 else 1)
     assert devices[0].platform == "tpu"
-    assert topology.partition(":")[0] in CHIPS
+    assert topology.partition(":")[0] in TPUS
 
 
 def test_slices_are_split_along_data_or_else_fsdp():

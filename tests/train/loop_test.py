@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,12 +17,14 @@ import numpy as np
 import pytest
 import random_judge
 from families import both
+from flax import nnx
+from jax.profiler import ProfileData
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import tiny
-from reeval import pairs, sharding
-from reeval.train import loop
+from reeval import hf, pairs, sharding
+from reeval.train import arithmetic, loop
 from reeval.train.checkpoint import Checkpoints
 
 STEPS = 20
@@ -108,6 +111,37 @@ def test_tensorboard_holds_what_a_trainer_watches(single: Path) -> None:
     assert all(value > 0 for value in scalars(single, "train/gradient_norm"))
     assert all(0 <= value < 0.5 for value in scalars(single, "train/padding"))
     assert all(value > 0 for value in scalars(single, "train/tokens_per_second"))
+
+
+def test_the_share_of_peak_is_said_where_the_peak_is_known(
+    inputs: Path, single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "peak_flops", lambda kind: 1e12)
+    monkeypatch.setattr("reeval.progress._SECONDS_BETWEEN_LINES", 0.0)
+    made = config(inputs)
+    loop.train(made, tmp_path, mesh=sharding.make_mesh((2, 1, 1), jax.devices()[:2]))
+    graph, weights = nnx.split(hf.load_model(inputs / "model", mesh=sharding.single_device_mesh()))
+    flops = arithmetic.flops_per_token(weights, tied=nnx.merge(graph, weights).config.tied)
+    speeds, shares = (scalars(tmp_path, f"train/{name}") for name in ("tokens_per_second", "share_of_peak"))
+    np.testing.assert_allclose(shares, np.asarray(speeds) * flops / 2e12, rtol=1e-5)
+    assert re.search(
+        rf"train {STEPS}/{STEPS} loss \d+\.\d+, [\d,]+ tokens/s, \d+\.\d% of peak", capsys.readouterr().err
+    )
+    events = EventAccumulator(str(single / "tensorboard" / "train"))
+    events.Reload()
+    assert "train/share_of_peak" not in events.Tags()["scalars"], "of a CPU nobody says it"
+
+
+@pytest.mark.filterwarnings("ignore:builtin type")  # of the reader in jax 0.12
+def test_a_trace_holds_the_steps_that_were_asked_for(inputs: Path, tmp_path: Path) -> None:
+    made = config(inputs, steps=6, checkpoint_every=6)
+    made.profile.steps = (3, 4)
+    loop.train(made, tmp_path, mesh=sharding.single_device_mesh())
+    # Where TensorBoard's profiler looks.
+    (trace,) = (tmp_path / "profile" / "plugins" / "profile").glob("*/*.xplane.pb")
+    data = ProfileData.from_file(str(trace))
+    steps = [dict(e.stats) for plane in data.planes for line in plane.lines for e in line.events if e.name == "train"]
+    assert [step["step_num"] for step in steps] == [3, 4]
 
 
 def test_chunks_of_the_loss_and_remat_change_nothing(inputs: Path, single: Path, tmp_path: Path) -> None:

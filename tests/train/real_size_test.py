@@ -13,6 +13,7 @@ from real_shapes import MODELS
 
 from configs import medgemma_4b, qwen3_8b
 from reeval import lora, sharding
+from reeval.train.arithmetic import flops_per_token
 from reeval.train.real_size import abstract_judge, lower_step
 
 CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b}
@@ -43,11 +44,15 @@ def test_the_judge_has_the_parameters_of_the_real_one_and_small_float32_adapters
     decoder, sight = PARAMETERS[name]
     assert elements(base) == decoder
     assert {x.dtype for x in jax.tree.leaves(base)} == {jnp.dtype("bfloat16")}
+    # An embedding that is no head multiplies nothing.
+    embedding = 0 if name == "medgemma_4b" else 151936 * 4096
+    assert flops_per_token(base, tied=name == "medgemma_4b") == 4 * (decoder - embedding)
     layers, ends = ENDS[name]
     assert elements(adapter) == layers * 16 * ends
     assert {x.dtype for x in adapter.values()} == {jnp.dtype("float32")}
     _, seeing, base = lora.take_apart(abstract_judge(config, images=True))
     assert elements(base) == decoder + sight
+    assert flops_per_token(base, tied=name == "medgemma_4b") == 4 * (decoder - embedding)
     assert {key: x.shape for key, x in seeing.items()} == {key: x.shape for key, x in adapter.items()}
 
 
