@@ -244,8 +244,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 }
 # Those that several processes may run together, with --distributed.
 SEVERAL = ("train", "eval", "export", "score")
-# Flags without a value: what follows one is no part of it.
-SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--search", "--strict")
 
 _WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 

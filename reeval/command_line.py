@@ -10,8 +10,10 @@ from absl import flags
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict, config_flags
 
+from reeval.bucket import is_url
+
 # Flags without a value: what follows one is no part of it.
-SWITCHES = ("--allow_remote", "--classifiers", "--json", "--strict")
+SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--search", "--strict")
 
 
 class Help(Exception):
@@ -96,4 +98,6 @@ def parse(
         if name in values and not values[name].value:
             kind = "directory" if "directory" in values[name].help else "file"
             raise ValueError(f"flag --{name} is empty; give a {kind}")
+        if name == "out" and name in values and is_url(str(values[name].value)):
+            raise ValueError(f"--out={values[name].value}: must be a path of this machine")
     return rest[1:]

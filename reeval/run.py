@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,11 +15,13 @@ from typing import Any
 
 import jax
 import jinja2
+from etils import epath
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from reeval import embedded, hf, hosts, lora, sharding
+from reeval.bucket import Bucket, is_url, name_of
 from reeval.data.conversation import Conversation
 from reeval.files import write_atomically
 from reeval.models import MedGemmaConfig
@@ -44,15 +45,34 @@ class Run:
     """One training run and all that follows from it."""
 
     def __init__(self, config: ConfigDict, workdir: str | Path):
-        """Raises ValueError if the directory is none of this machine's."""
-        if re.match(r"[a-z0-9]+:/", str(workdir)):
-            raise ValueError(
-                f"{workdir}: buckets are not written to directly yet; mount it (gcsfuse for gs://) and give the path"
-            )
-        self.config, self.workdir = config, Path(workdir)
-        self.checkpoints = self.workdir / "checkpoints"
+        """
+        Args:
+            workdir: a path, or a gs:// URL. What a run writes in a bucket, but for checkpoints, it writes in a copy on
+                this machine, and sends.
+        Raises:
+            ValueError: if it is a URL of another kind.
+            OSError: if the bucket cannot be read.
+        """
+        self.config, self.name = config, name_of(workdir)
+        self._bucket = Bucket(self.name) if is_url(workdir) else None
+        self.workdir = self._bucket.copy if self._bucket else Path(workdir)
+        self.checkpoints = epath.Path(self.name) / "checkpoints"
         self.tensorboard = self.workdir / "tensorboard"
         self.evaluations = self.workdir / "eval"
+
+    def send(self, *, every: float = 0.0) -> None:
+        """Send what is new to the bucket, if the directory is one; every so many seconds at most.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        if self._bucket and hosts.first():
+            self._bucket.send(every=every)
+
+    def fetch(self) -> None:
+        """Fetch what the first process sent, if the directory is a bucket. Raises OSError."""
+        if self._bucket and not hosts.first():
+            self._bucket.fetch()
 
     def claim(self, mesh: Mesh, images_sha256: str | None = None) -> dict[str, Any]:
         """Record what this run is, or make sure that the directory holds the same run.
@@ -83,18 +103,19 @@ class Run:
             self._must_equal(before["config"], record["config"], set(record["config"]) - _FREE_SECTIONS)
             if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
                 raise ValueError(
-                    f"{self.config.data.train}: has changed since the run in {self.workdir} began; restore it or "
+                    f"{self.config.data.train}: has changed since the run in {self.name} began; restore it or "
                     "choose another --workdir"
                 )
             if before.get("train_images_sha256") != images_sha256:
                 raise ValueError(
-                    f"{self.config.data.train}: its images have changed since the run in {self.workdir} began; restore "
+                    f"{self.config.data.train}: its images have changed since the run in {self.name} began; restore "
                     "them or choose another --workdir"
                 )
         hosts.wait("the run is looked at")
         if hosts.first():
             self.workdir.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(record, indent=2) + "\n")
+            self.send()
         return record
 
     def check_judge(self) -> None:
@@ -107,14 +128,15 @@ class Run:
         for name in sorted(old | new):
             if name.split(".")[0] in sections and name not in _FREE and old.get(name) != new.get(name):
                 raise ValueError(
-                    f"{self.workdir}: holds a run with config.{name}={old.get(name)!r}, not {new.get(name)!r}; "
+                    f"{self.name}: holds a run with config.{name}={old.get(name)!r}, not {new.get(name)!r}; "
                     "use its own config or choose another --workdir"
                 )
 
 
 def recorded_config(workdir: str | Path) -> ConfigDict:
     """The config that a working directory's run was made with. Raises ValueError."""
-    path = Path(workdir) / "run.json"
+    bucket = Bucket(name_of(workdir)) if is_url(workdir) else None
+    path = (bucket.copy if bucket else Path(workdir)) / "run.json"
     if not path.is_file():
         raise ValueError(f"{workdir}: holds no run (no run.json); train first with `reeval train --workdir={workdir}`")
     return ConfigDict(_read(path)["config"])

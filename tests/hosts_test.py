@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import random_judge
@@ -34,7 +35,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def training(inputs: Path, workdir: Path, **changes: object) -> list[str]:
+def training(inputs: Path, workdir: Path | str, **changes: object) -> list[str]:
     values: dict[str, object] = {
         "config": "configs/tiny.py",
         "workdir": workdir,
@@ -238,3 +239,41 @@ def test_a_full_disk_is_one_line_and_leaves_the_older_checkpoint(
     assert files(workdir / "checkpoints" / "16") == {name[3:] for name in before if name.startswith("16/")}
     Processes(1, "train", *training(inputs, workdir, **LONG), devices=8).done()
     np.testing.assert_allclose(losses(workdir), losses(unbroken[0]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_hosts_that_share_a_bucket_alone_lose_nothing(
+    inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    """Each process has a copy of its own of what is no checkpoint, as on two machines."""
+    pytest.importorskip("gcp_storage_emulator", reason="buckets are tested with gcp-storage-emulator: the extra [test]")
+    from emulated_bucket import emulated_bucket
+
+    with emulated_bucket() as environment:
+        bucket, root = fsspec.url_to_fs("gs://bucket/run", endpoint_url=environment["STORAGE_EMULATOR_HOST"])
+
+        def held() -> set[str]:
+            bucket.invalidate_cache()
+            return {name.removeprefix(f"{root}/") for name in bucket.find(root)}
+
+        arguments = training(inputs, "gs://bucket/run", **LONG, config__eval__base=False)
+        processes = Processes(2, "train", *arguments, environment=environment)
+        until(lambda: any(name.startswith("checkpoints/8/commit_success") for name in held()), "a checkpoint")
+        processes.all[1].send_signal(signal.SIGKILL)
+        assert processes.end(120)[0].code == hosts.STOPPED
+        Processes(2, "train", *arguments, environment=environment).done()
+        out = tmp_path / "adapter"
+        exported = flags(workdir="gs://bucket/run", out=out, format="adapter")
+        Processes(1, "export", *exported, environment=environment).done()
+        same_bits(load_file(out / "adapter_model.safetensors"), unbroken[1])
+
+        said = Processes(2, "eval", *arguments, environment=environment).done()
+        assert "gs://bucket/run/eval" in said
+        verdicts = "eval/step-000024/one_pass/verdicts.jsonl"
+        assert {verdicts, "eval/results.json", "run.json"} <= held()
+        judged = [json.loads(line)["pair_id"] for line in bucket.cat_file(f"{root}/{verdicts}").splitlines()]
+        assert sorted(judged) == sorted(pair.pair_id for pair in pairs.read(inputs / "benchmark.jsonl"))
+        assert any(name.startswith("tensorboard/train/events") for name in held())
+        # What is there already is not judged again, by any of them.
+        Processes(2, "eval", *arguments, environment=environment).done()
+        assert len(bucket.cat_file(f"{root}/{verdicts}").splitlines()) == len(judged)

@@ -35,6 +35,8 @@ from reeval.verdicts import FORMAT_VERSION
 
 # Verdicts that are put on the disk together.
 _GROUP, _GROUP_SECONDS = 16, 1.0
+# Between two times that all of them are sent to a bucket.
+_SEND_SECONDS = 30.0
 
 
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         for mode in MODES:
             signature = what | {"adapter_sha256": adapter_sha256, "mode": mode}
             path = directory / mode / "verdicts.jsonl"
-            rows = _judged(judge, weights, benchmark, mode, path, signature, f"{name} {mode}")
+            rows = _judged(judge, weights, benchmark, mode, run, path, signature, f"{name} {mode}")
             summaries[mode] = report.summarise(rows, benchmark)
             verdicts[mode].append(rows)
         if hosts.first():
@@ -114,10 +116,11 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         results["mcnemar"] = {mode: report.compare(base, tuned, benchmark) for mode, (base, tuned) in verdicts.items()}
     if hosts.first():
         writers.write_results(run.evaluations / "results.json", results)
+        run.send()
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
     for mode, tests in results.get("mcnemar", {}).items():
         writers.print_paired(mode, "base", "tuned", tests)
-    print(f"verdicts and results: {run.evaluations}\nTensorBoard: {run.tensorboard}")
+    print(f"verdicts and results: {run.name}/eval\nTensorBoard: {run.name}/tensorboard")
     return results
 
 
@@ -126,6 +129,7 @@ def _judged(
     weights: nnx.State,
     benchmark: list[Pair],
     mode: str,
+    run: Run,
     path: Path,
     signature: dict[str, Any],
     what: str,
@@ -134,10 +138,12 @@ def _judged(
 
     Several processes judge them together, step for step, and the first of them writes.
     """
-    with hosts.first_before_others(f"verdicts of {path}"):
+    with hosts.first_before_others(f"verdicts of {what}"):
+        run.fetch()
         _sign(path, signature)
         log = LineLog(path, follows=not hosts.first())
-    hosts.wait(f"all have read {path}")
+        run.send()
+    hosts.wait(f"all have read the verdicts of {what}")
     try:
         known = {row["pair_id"] for row in log.rows}
         missing = [pair for pair in benchmark if pair.pair_id not in known]
@@ -145,12 +151,14 @@ def _judged(
             judged = _until(asked, judge.judge(weights, missing, mode)) if missing else iter(())
             for rows in _groups(judged):
                 log.append(rows)
+                run.send(every=_SEND_SECONDS)
                 advance(len(log.rows), "")
         if len(log.rows) < len(benchmark):
-            raise hosts.Stopped(f"{path}: stopped after {len(log.rows)} of {len(benchmark)} pairs, which are saved")
+            raise hosts.Stopped(f"{what}: stopped after {len(log.rows)} of {len(benchmark)} pairs, which are saved")
         by_id = {row["pair_id"]: row for row in log.rows}
     finally:
         log.close()
+        run.send()
     return [by_id[pair.pair_id] for pair in benchmark]
 
 

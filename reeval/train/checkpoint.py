@@ -11,12 +11,14 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+from etils import epath
+from etils.epath import PathLike
 from orbax.checkpoint import v1 as ocp
 
+from reeval.bucket import is_url
 from reeval.train.step import TrainState
 
 T = TypeVar("T")
@@ -25,10 +27,10 @@ T = TypeVar("T")
 class Checkpoints:
     """The checkpoints of one run, under `directory`; the newest `keep` stay."""
 
-    def __init__(self, directory: Path, *, keep: int = 2):
+    def __init__(self, directory: PathLike, *, keep: int = 2):
         self._directory = directory
         self._checkpointer = ocp.training.Checkpointer(
-            directory.absolute(),
+            directory if is_url(directory) else epath.Path(directory).absolute(),
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),
             cleanup_tmp_directories=True,
         )
@@ -90,13 +92,13 @@ class Checkpoints:
         return None
 
     @classmethod
-    def newest_adapter(cls, directory: Path, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
+    def newest_adapter(cls, directory: PathLike, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
         """The step and the adapter of the newest checkpoint, placed as `like` (arrays, or shapes with shardings) is.
 
         Raises:
             ValueError: if there is none.
         """
-        if not directory.is_dir():
+        if not epath.Path(directory).is_dir():
             raise ValueError(f"{directory}: there is no checkpoint yet; `reeval train` makes one")
         checkpoints = cls(directory)
         try:

@@ -109,13 +109,16 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
                 advance(*log.add(*pending))
                 pending = None
                 checkpoints.save(state, data, record)
+                run.send()
             if stop and step < c.steps:
                 profile.close()
                 writer.close()
+                run.send()
                 raise hosts.Stopped(f"{workdir}: stopped at step {step} of {c.steps}, which is saved")
     profile.close()
     writer.close()
     checkpoints.close()
+    run.send()
     return state
 
 
