@@ -83,7 +83,8 @@ def packed(
     def named(batch: dict[str, Any]) -> dict[str, np.ndarray]:
         return _named(batch) | seen.pixels(batch, wanted)
 
-    dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()
+    # The slice takes all: grain makes seeds from the number of steps before, and runs were made with this many.
+    dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()[:]
     stream = dataset.repeat().random_map(draw).to_iter_dataset()
     lengths = dict.fromkeys(("tokens", "targets", "weights", "examples", *seen.features), length)
     rows_of = FirstFitPackIterDataset(stream, length_struct=lengths, num_packing_bins=_PACKING_BINS, seed=seed)

@@ -123,19 +123,28 @@ def _quietly(call: Callable[[], T]) -> T:
     loggers = [logging.getLogger(name) for name in ("absl", "concurrent.futures", "asyncio")]
     for logger in loggers:
         logger.disabled = True
+    hook = sys.unraisablehook
+    sys.unraisablehook = partial(_unless_late, hook)
     try:
         made = call()
     except Exception as error:
         reason = _reason(error)
     else:
+        sys.unraisablehook = hook
         for logger in loggers:
             logger.disabled = False
         return made
-    # The loggers stay off, as threads still end. Coroutines that nobody waits for any more complain as they go.
+    # These stay off, as threads still end. Coroutines that nobody waits for any more complain as they go.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         gc.collect()
     raise RuntimeError(reason)
+
+
+def _unless_late(hook: Callable[[Any], object], unraisable: Any) -> None:
+    """Of each array that is read after another could not be, tensorstore finds that nobody waits for it any more."""
+    if "Event loop is closed" not in str(unraisable.exc_value):
+        hook(unraisable)
 
 
 def _reason(error: BaseException) -> str:
