@@ -82,7 +82,7 @@ worker_setup() { # what identifies the checkout, which lies unpacked in new/
     touch ../venv.complete
     # The build backend first, from the pins too, so that the build needs no environment of its own.
     { $venv/bin/python -m pip install -c launch/pins.txt hatchling editables &&
-        $venv/bin/python -m pip install -c launch/pins.txt --no-build-isolation -e '.[tpu]'
+        $venv/bin/python -m pip install -c launch/pins.txt --no-build-isolation -e '.[tpu,gcs]'
     } >../pip.log 2>&1 ||
         fail "pip failed on $(hostname): $(grep -m 1 -E '^ *ERROR' ../pip.log || tail -n 1 ../pip.log)"
     printf '%s\n' "$1" >../ready

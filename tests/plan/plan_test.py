@@ -33,6 +33,17 @@ def config(tmp_path: Path, name: str) -> ConfigDict:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "what"), [("qwen3_8b", "score"), ("medgemma_4b", "score"), ("tiny", "both")])
+def test_a_configs_header_says_what_it_takes_of_the_smallest_slice(name, what, config):
+    """Of training steps of real size another test compiles a quicker one."""
+    header = CONFIGS[name].__doc__
+    for needs in plan(config, re.search(r"--topology=(\S+)", header)[1], what=what):
+        said = float(re.search(rf"{needs.name} ([\d.]+) GB", header)[1])
+        # Another version of libtpu may place things otherwise.
+        assert needs.fits and needs.peak / 1e9 == pytest.approx(said, rel=0.1)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "topology"), [("qwen3_8b", "v5p:1x1x1"), ("medgemma_4b", "v5p:1x1x1")])
 def test_a_judge_of_real_size_trains_on_one_large_chip(name, topology, config, tmp_path):
     (needs,) = plan(config, topology, what="train", json_file=str(tmp_path / "plan.json"))
