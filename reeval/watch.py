@@ -46,6 +46,7 @@ def leave() -> NoReturn:
         file=sys.stderr,
         flush=True,
     )
+    sys.stdout.flush()
     os._exit(STOPPED)
 
 

@@ -135,6 +135,29 @@ def test_another_seed_gives_another_order(examples: list[dict[str, Example]]) ->
     assert not np.array_equal(one, other)
 
 
+def test_a_seed_gives_the_stream_that_it_gave_before() -> None:
+    """What runs and figures were made with; a change of the pipeline that draws otherwise must not pass unseen."""
+
+    def example(length: int) -> Example:
+        return Example(np.arange(length, dtype=np.int32), np.ones(length, np.float32))
+
+    examples = [{"one_pass": example(10 + i), "two_pass": example(30 + i)} for i in range(12)]
+    (batch,) = islice(batches.packed(examples, length=64, rows=4, two_pass_share=0.5, seed=7), 1)
+    drawn = [
+        [(int(each["examples"][0]), each["tokens"].size) for each in conversations(_row(batch, r))] for r in range(4)
+    ]
+    assert drawn == [
+        [(2, 30), (3, 31)],
+        [(11, 19), (6, 14), (5, 13), (10, 18)],
+        [(10, 38), (10, 18)],
+        [(2, 30), (12, 20), (5, 13)],
+    ]
+
+
+def _row(batch: Batch, row: int) -> Batch:
+    return {name: value[row : row + 1] for name, value in batch.items()}
+
+
 def test_pairs_that_are_too_long_are_named_and_never_cut(conversation: Conversation) -> None:
     pairs = random_judge.pairs(8)
     longest = [max(len(conversation.example(mode, pair).tokens) - 1 for mode in MODES) for pair in pairs]
