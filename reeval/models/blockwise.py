@@ -1,0 +1,189 @@
+"""Causal attention block by block, in memory that is flat in length, forward and back; for CPUs and GPUs.
+
+No logits of more than one block of queries and one of keys exist at a time, and blocks that share no packed sequence
+are passed over: packing costs what its sequences cost, not what the row is long. Source: arXiv 2205.14135 (Flash).
+
+Shape letters: B batch, T time, N query heads, K key heads, G = N/K, H head size, Q queries of a block, S keys of a
+block, I blocks.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+# Finite, so that a row without any visible key (padding) gives numbers that are thrown away, not NaN.
+_MASKED = -1e30
+_PADDING = -1
+
+
+class _Seen(NamedTuple):
+    """What decides which keys a query sees: segments [B, T], the window in keys, and of each block of queries the
+    first block of keys that matters, [I]."""
+
+    segments_BT: jax.Array
+    window: jax.Array
+    first_I: jax.Array
+
+
+def blockwise(
+    q_BTNH: jax.Array,
+    k_BKTH: jax.Array,
+    v_BKTH: jax.Array,
+    *,
+    scale: float,
+    segments_BT: jax.Array | None,
+    window: int | jax.Array | None,
+    block: int = 128,
+    by_row: bool = True,
+) -> jax.Array:
+    """As `attention.attend` of a call's own tokens.
+
+    Args:
+        block: queries and keys of a block.
+        by_row: one row after the other, each passing over what it alone does not need; otherwise all at once, passing
+            over what none needs, for devices that want larger products.
+    Returns:
+        [B, T, N, H] in the dtype of q.
+    """
+    B, T, N, H = q_BTNH.shape
+    K = k_BKTH.shape[1]
+    block = min(block, -(-T // 8) * 8)
+    padding = -T % block
+    if segments_BT is None:
+        segments_BT = jnp.zeros((B, T), jnp.int32)
+    q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4) * jnp.asarray(scale, q_BTNH.dtype)
+    q_BKGTH = jnp.pad(q_BKGTH, ((0, 0),) * 3 + ((0, padding), (0, 0)))
+    k_BKTH, v_BKTH = (jnp.pad(x, ((0, 0), (0, 0), (0, padding), (0, 0))) for x in (k_BKTH, v_BKTH))
+    segments_BT = jnp.pad(segments_BT, ((0, 0), (0, padding)), constant_values=_PADDING)
+    window = jnp.asarray(T if window is None else window, jnp.int32)
+
+    def rows(arrays: Any) -> jax.Array:
+        q_BKGTH, k_BKTH, v_BKTH, segments_BT = arrays
+        seen = _Seen(segments_BT, window, _first(segments_BT, window, block))
+        return _attend(block, q_BKGTH, k_BKTH, v_BKTH, seen)
+
+    arrays = (q_BKGTH, k_BKTH, v_BKTH, segments_BT)
+    if by_row and B > 1:
+        out = jax.lax.map(lambda one: rows(tuple(x[None] for x in one))[0], arrays)
+    else:
+        out = rows(arrays)
+    return out[:, :, :, :T].transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
+
+
+def _first(segments_BT: jax.Array, window: jax.Array, block: int) -> jax.Array:
+    """Of each block of queries the first block of keys of which any row sees any, [I]."""
+    blocks_BIQ = segments_BT.reshape(segments_BT.shape[0], -1, block)
+    least_BI, most_BI = blocks_BIQ.min(-1), blocks_BIQ.max(-1)
+    # By the range of their ids, which is right whatever stands where.
+    alike_II = jnp.any((least_BI[:, :, None] <= most_BI[:, None]) & (least_BI[:, None] <= most_BI[:, :, None]), axis=0)
+    index_I = jnp.arange(alike_II.shape[0], dtype=jnp.int32)
+    by_window_I = jnp.maximum(index_I * block - window + 1, 0) // block
+    return jnp.maximum(jnp.argmax(alike_II, axis=1).astype(jnp.int32), by_window_I)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(block: int, q_BKGTH: jax.Array, k_BKTH: jax.Array, v_BKTH: jax.Array, seen: _Seen) -> jax.Array:
+    return _forward(block, q_BKGTH, k_BKTH, v_BKTH, seen)[0]
+
+
+def _forward(
+    block: int, q_BKGTH: jax.Array, k_BKTH: jax.Array, v_BKTH: jax.Array, seen: _Seen
+) -> tuple[jax.Array, jax.Array]:
+    """The output and the logarithm of each softmax's sum, [B, K, G, T, 1] float32."""
+    B, K, G, T, H = q_BKGTH.shape
+    shape = (B, K, G, block)
+
+    def queries(i: jax.Array, made: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        q = _at(q_BKGTH, i, block)
+
+        def keys(j: jax.Array, so_far: Any) -> Any:
+            top, total, out = so_far
+            logits = _logits(q, _at(k_BKTH, j, block), seen, i, j, block)
+            new = jnp.maximum(top, jnp.max(logits, axis=-1, keepdims=True))
+            weights, kept = jnp.exp(logits - new), jnp.exp(top - new)
+            added = _dot("BKRS,BKSH->BKRH", weights.astype(v_BKTH.dtype), _at(v_BKTH, j, block))
+            return new, total * kept + jnp.sum(weights, axis=-1, keepdims=True), out * kept + added
+
+        start = (
+            jnp.full((*shape, 1), _MASKED, jnp.float32),
+            jnp.zeros((*shape, 1), jnp.float32),
+            jnp.zeros((*shape, H), jnp.float32),
+        )
+        top, total, out = jax.lax.fori_loop(seen.first_I[i], i + 1, keys, start)
+        return _put(made[0], out / total, i), _put(made[1], top + jnp.log(total), i)
+
+    made = (jnp.zeros_like(q_BKGTH), jnp.zeros((B, K, G, T, 1), jnp.float32))
+    return jax.lax.fori_loop(0, T // block, queries, made)
+
+
+def _keep(block: int, q_BKGTH: jax.Array, k_BKTH: jax.Array, v_BKTH: jax.Array, seen: _Seen) -> Any:
+    out, lse = _forward(block, q_BKGTH, k_BKTH, v_BKTH, seen)
+    out, lse = checkpoint_name(out, "attention"), checkpoint_name(lse, "attention")
+    return out, (q_BKGTH, k_BKTH, v_BKTH, seen, out, lse)
+
+
+def _backward(block: int, kept: Any, d_out: jax.Array) -> Any:
+    q_BKGTH, k_BKTH, v_BKTH, seen, out, lse = kept
+    delta = jnp.sum(d_out.astype(jnp.float32) * out.astype(jnp.float32), axis=-1, keepdims=True)
+
+    def queries(i: jax.Array, made: Any) -> Any:
+        q, d, of_lse, of_delta = (_at(x, i, block) for x in (q_BKGTH, d_out, lse, delta))
+
+        def keys(j: jax.Array, so_far: Any) -> Any:
+            d_q, d_k, d_v = so_far
+            k, v = _at(k_BKTH, j, block), _at(v_BKTH, j, block)
+            weights = jnp.exp(_logits(q, k, seen, i, j, block) - of_lse)
+            d_weights = _dot("BKRH,BKSH->BKRS", d, v)
+            d_logits = (weights * (d_weights - of_delta)).astype(q.dtype)
+            d_q = d_q + _dot("BKRS,BKSH->BKRH", d_logits, k)
+            new_k = _summed("BKRS,BKRH->BKSH", d_logits, q)
+            new_v = _summed("BKRS,BKRH->BKSH", weights.astype(d.dtype), d)
+            d_k = _put(d_k, _at(d_k, j, block) + new_k, j)
+            d_v = _put(d_v, _at(d_v, j, block) + new_v, j)
+            return d_q, d_k, d_v
+
+        d_q, d_k, d_v = made
+        start = (jnp.zeros(q.shape, jnp.float32), d_k, d_v)
+        new, d_k, d_v = jax.lax.fori_loop(seen.first_I[i], i + 1, keys, start)
+        return _put(d_q, new, i), d_k, d_v
+
+    zeros = [jnp.zeros(x.shape, jnp.float32) for x in (k_BKTH, v_BKTH)]
+    d_q, d_k, d_v = jax.lax.fori_loop(0, q_BKGTH.shape[3] // block, queries, (jnp.zeros_like(q_BKGTH), *zeros))
+    return d_q, d_k.astype(k_BKTH.dtype), d_v.astype(v_BKTH.dtype), None
+
+
+_attend.defvjp(_keep, _backward)
+
+
+def _logits(q: jax.Array, k: jax.Array, seen: _Seen, i: jax.Array, j: jax.Array, block: int) -> jax.Array:
+    """Of block i of queries and block j of keys, [B, K, G, Q, S] float32; what is not seen is masked."""
+    ahead_QS = (i - j) * block + jnp.arange(block)[:, None] - jnp.arange(block)[None]
+    of_queries, of_keys = (jax.lax.dynamic_slice_in_dim(seen.segments_BT, n * block, block, 1) for n in (i, j))
+    visible_BQS = (of_queries[:, :, None] == of_keys[:, None]) & (ahead_QS >= 0) & (ahead_QS < seen.window)
+    return jnp.where(visible_BQS[:, None, None], _dot("BKRH,BKSH->BKRS", q, k), _MASKED)
+
+
+def _dot(equation: str, of_queries: jax.Array, of_keys: jax.Array) -> jax.Array:
+    """One product for each row and key head, of all its query heads, R = G*Q; float32."""
+    B, K, G, Q, _ = of_queries.shape
+    flat = of_queries.reshape(B, K, G * Q, -1)
+    return jnp.einsum(equation, flat, of_keys, preferred_element_type=jnp.float32).reshape(B, K, G, Q, -1)
+
+
+def _summed(equation: str, logits: jax.Array, of_queries: jax.Array) -> jax.Array:
+    """The same, summed over query heads and queries."""
+    B, K = logits.shape[:2]
+    flat = (x.reshape(B, K, -1, x.shape[-1]) for x in (logits, of_queries))
+    return jnp.einsum(equation, *flat, preferred_element_type=jnp.float32)
+
+
+def _at(x: jax.Array, i: jax.Array, block: int) -> jax.Array:
+    """Block i along time, the last axis but one."""
+    return jax.lax.dynamic_slice_in_dim(x, i * block, block, x.ndim - 2)
+
+
+def _put(x: jax.Array, part: jax.Array, i: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(x, part.astype(x.dtype), i * part.shape[-2], x.ndim - 2)
