@@ -52,6 +52,7 @@ def get_config() -> ConfigDict:
                 "b1": 0.9,
                 "b2": 0.999,
                 "remat": "full",
+                # Of how many verdict tokens of a row logits exist at once.
                 "loss_chunk": 256,
                 "log_every": 5,
                 "checkpoint_every": 50,

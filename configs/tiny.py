@@ -44,7 +44,8 @@ def get_config() -> ConfigDict:
                 "b1": 0.9,
                 "b2": 0.99,
                 "remat": "none",
-                "loss_chunk": 0,
+                # Of how many verdict tokens of a row logits exist at once.
+                "loss_chunk": 64,
                 "log_every": 10,
                 "checkpoint_every": 100,
                 "seed": 0,

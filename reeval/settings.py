@@ -79,7 +79,7 @@ FIELDS: dict[str, Field] = {
     "train.b1": Field(float, least=0, below=1),
     "train.b2": Field(float, least=0, below=1),
     "train.remat": Field(str),
-    "train.loss_chunk": Field(int, least=0),
+    "train.loss_chunk": _COUNT,
     "train.log_every": _COUNT,
     "train.checkpoint_every": _COUNT,
     "train.seed": Field(int, least=0, below=2**31),

@@ -196,9 +196,11 @@ class Decoder(nnx.Module):
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:
         """Vocabulary logits of hidden states: [B, T, D] -> [B, T, V] float32."""
-        if self.config.tied:
-            return self.embed.attend(x_BTD)
-        return self.head(x_BTD, out_dtype=jnp.float32)
+        return unembed(self.head_module(), x_BTD)
+
+    def head_module(self) -> Embed | Einsum:
+        """What makes logits, see `unembed`."""
+        return self.embed if self.config.tied else self.head
 
     def logit_pieces(self, x_BTD: jax.Array, unstacked: Unstacked) -> list[jax.Array]:
         """`logits` in pieces of the vocabulary, one after the other, [B, T, v] each."""
@@ -273,6 +275,11 @@ class Decoder(nnx.Module):
         x_BTD = place(x_BTD, "batch", None, None)
         x_BTD, new = jax.lax.scan(checkpointed(layer, remat), x_BTD, (stacked, self.reach(), past, keys_L))
         return self.final_norm(x_BTD), new
+
+
+def unembed(head: Embed | Einsum, x_BTD: jax.Array) -> jax.Array:
+    """Vocabulary logits by a model's head, which may be its embedding: [B, T, D] -> [B, T, V] float32."""
+    return head.attend(x_BTD) if isinstance(head, Embed) else head(x_BTD, out_dtype=jnp.float32)
 
 
 def split(key: jax.Array | None, n: int) -> Any:

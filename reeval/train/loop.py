@@ -171,8 +171,6 @@ def _check(config: ConfigDict, mesh: Mesh) -> None:
     c, multiple = config.train, sharding.batch_multiple(mesh)
     if c.batch_size % multiple:
         raise ValueError(f"config.train.batch_size={c.batch_size} must be a multiple of {multiple} on this mesh")
-    if c.loss_chunk and config.data.sequence_length % c.loss_chunk:
-        raise ValueError(f"config.train.loss_chunk={c.loss_chunk} must divide config.data.sequence_length")
     if c.remat not in remat.NAMES:
         raise ValueError(f"config.train.remat={c.remat!r} is not one of {', '.join(remat.NAMES)}")
     if c.warmup_steps >= c.steps:

@@ -1,13 +1,14 @@
-"""Supervised fine-tuning: the cross-entropy of verdict tokens.
+"""Supervised fine-tuning: the cross-entropy of verdict tokens."""
 
-Shape letters: B batch, T time, C chunks, D model, V vocabulary.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
+
+from reeval.models.decoder import unembed
+from reeval.train.cross_entropy import token_losses
 
 
 def sft_loss(
@@ -15,12 +16,9 @@ def sft_loss(
 ) -> tuple[jax.Array, jax.Array]:
     """The summed, weighted loss of a batch and the sum of its weights; divide the two for the mean.
 
-    Logits exist for `chunk` time steps at once and are made again in the backward pass, because those of a whole
-    batch over a real vocabulary would not fit.
-
     Args:
         batch: as `reeval.data.batches.packed` gives, each [B, T] but for images.
-        chunk: a divisor of T.
+        chunk: of how many verdict tokens of a row logits exist at once.
     """
     x_BTD = model.hidden(
         batch["tokens"],
@@ -30,23 +28,12 @@ def sft_loss(
         key=key,
         remat=remat,
     )
+    graph, state = nnx.split(model.head_module())
+    arrays, treedef = jax.tree.flatten(state)
 
-    @jax.checkpoint
-    def chunk_loss(x_BTD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
-        logits_BTV = model.logits(x_BTD)
-        chosen_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
-        return jnp.sum(weights_BT * (jax.nn.logsumexp(logits_BTV, axis=-1) - chosen_BT))
+    def logits(arrays: Sequence[jax.Array], x_BCD: jax.Array) -> jax.Array:
+        return unembed(nnx.merge(graph, jax.tree.unflatten(treedef, arrays)), x_BCD)
 
-    def add(total: jax.Array, xs: Any) -> tuple[jax.Array, None]:
-        return total + chunk_loss(*xs), None
-
-    chunked = tuple(_chunks(x, chunk) for x in (x_BTD, batch["targets"], batch["weights"]))
-    total, _ = jax.lax.scan(add, jnp.zeros((), jnp.float32), chunked)
-    return total, jnp.sum(batch["weights"])
-
-
-def _chunks(x: jax.Array, chunk: int) -> jax.Array:
-    """[B, T, ...] -> [C, B, T/C, ...]."""
-    batch, time = x.shape[:2]
-    assert time % chunk == 0
-    return jnp.moveaxis(x.reshape(batch, time // chunk, chunk, *x.shape[2:]), 1, 0)
+    weights_BT = batch["weights"]
+    losses_BT = token_losses(logits, chunk, arrays, x_BTD, batch["targets"], weights_BT != 0)
+    return jnp.sum(weights_BT * losses_BT), jnp.sum(weights_BT)

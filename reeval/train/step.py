@@ -43,7 +43,7 @@ def options_of(config: ConfigDict) -> StepOptions:
     return StepOptions(
         seed=config.train.seed,
         remat=config.train.remat,
-        loss_chunk=config.train.loss_chunk or config.data.sequence_length,
+        loss_chunk=config.train.loss_chunk,
         dropout=config.lora.dropout > 0,
     )
 

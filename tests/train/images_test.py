@@ -113,10 +113,12 @@ def test_the_loss_of_packed_rows_is_that_of_transformers_on_each_conversation(
     theirs = Gemma3ForConditionalGeneration.from_pretrained(inputs / "model", attn_implementation="eager").eval()
     token = theirs.config.image_token_id
 
+    counted = np.float32(batch["segments"] > 0)
+
     @jax.jit
     def each_loss(batch: Any) -> Any:
         """The loss of each token is how the whole grows with the token's weight."""
-        return jax.grad(lambda weights: total_loss(model, batch | {"weights": weights}))(batch["weights"])
+        return jax.grad(lambda weights: total_loss(model, batch | {"weights": weights}))(counted)
 
     ours, flipped = each_loss(batch), each_loss(batch | {"images": np.flip(batch["images"], axis=-1)})
     expected = np.zeros_like(ours)
