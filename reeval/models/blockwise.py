@@ -16,16 +16,20 @@ from jax.ad_checkpoint import checkpoint_name
 
 # Finite, so that a row without any visible key (padding) gives numbers that are thrown away, not NaN.
 _MASKED = -1e30
-_PADDING = -1
+# Padding comes last: blocks of the last tokens and of padding are not to look like blocks of all that is between.
+_LAST = jnp.iinfo(jnp.int32).max
 
 
 class _Seen(NamedTuple):
-    """What decides which keys a query sees: segments [B, T], the window in keys, and of each block of queries the
-    first block of keys that matters, [I]."""
+    """Which keys queries see: by their segments, parents and positions [B, T] and the window (None: whatever those are),
+    and of each block of queries which blocks of keys matter [I, I], and how many [I]."""
 
     segments_BT: jax.Array
-    window: jax.Array
-    first_I: jax.Array
+    parents_BT: jax.Array | None
+    positions_BT: jax.Array | None
+    window: jax.Array | None
+    blocks_II: jax.Array
+    count_I: jax.Array
 
 
 def blockwise(
@@ -34,8 +38,10 @@ def blockwise(
     v_BKTH: jax.Array,
     *,
     scale: float,
-    segments_BT: jax.Array | None,
-    window: int | jax.Array | None,
+    segments_BT: jax.Array | None = None,
+    parents_BT: jax.Array | None = None,
+    positions_BT: jax.Array | None = None,
+    window: int | jax.Array | None = None,
     block: int = 128,
     by_row: bool = True,
 ) -> jax.Array:
@@ -52,36 +58,56 @@ def blockwise(
     K = k_BKTH.shape[1]
     block = min(block, -(-T // 8) * 8)
     padding = -T % block
-    if segments_BT is None:
-        segments_BT = jnp.zeros((B, T), jnp.int32)
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4) * jnp.asarray(scale, q_BTNH.dtype)
     q_BKGTH = jnp.pad(q_BKGTH, ((0, 0),) * 3 + ((0, padding), (0, 0)))
     k_BKTH, v_BKTH = (jnp.pad(x, ((0, 0), (0, 0), (0, padding), (0, 0))) for x in (k_BKTH, v_BKTH))
-    segments_BT = jnp.pad(segments_BT, ((0, 0), (0, padding)), constant_values=_PADDING)
-    window = jnp.asarray(T if window is None else window, jnp.int32)
+    if segments_BT is None:
+        segments_BT = jnp.ones((B, T), jnp.int32)
+    ids = [None if x is None else jnp.where(x == 0, _LAST, x) for x in (segments_BT, parents_BT)]
+    if window is None:
+        positions_BT = None
+    elif parents_BT is None:
+        positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32), (B, T))
+    of_tokens = [
+        None if x is None else jnp.pad(x, ((0, 0), (0, padding)), constant_values=_LAST) for x in (*ids, positions_BT)
+    ]
+    window = None if window is None else jnp.asarray(window, jnp.int32)
 
     def rows(arrays: Any) -> jax.Array:
-        q_BKGTH, k_BKTH, v_BKTH, segments_BT = arrays
-        seen = _Seen(segments_BT, window, _first(segments_BT, window, block))
-        return _attend(block, q_BKGTH, k_BKTH, v_BKTH, seen)
+        q_BKGTH, k_BKTH, v_BKTH, *of_tokens = arrays
+        return _attend(block, q_BKGTH, k_BKTH, v_BKTH, _Seen(*of_tokens, window, *_blocks(*of_tokens, window, block)))
 
-    arrays = (q_BKGTH, k_BKTH, v_BKTH, segments_BT)
-    if by_row and B > 1:
-        out = jax.lax.map(lambda one: rows(tuple(x[None] for x in one))[0], arrays)
-    else:
-        out = rows(arrays)
+    arrays = (q_BKGTH, k_BKTH, v_BKTH, *of_tokens)
+    one_row = by_row and B > 1
+    out = jax.lax.map(lambda one: rows(jax.tree.map(lambda x: x[None], one))[0], arrays) if one_row else rows(arrays)
     return out[:, :, :, :T].transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
 
 
-def _first(segments_BT: jax.Array, window: jax.Array, block: int) -> jax.Array:
-    """Of each block of queries the first block of keys of which any row sees any, [I]."""
-    blocks_BIQ = segments_BT.reshape(segments_BT.shape[0], -1, block)
-    least_BI, most_BI = blocks_BIQ.min(-1), blocks_BIQ.max(-1)
+def _blocks(
+    segments_BT: jax.Array,
+    parents_BT: jax.Array | None,
+    positions_BT: jax.Array | None,
+    window: jax.Array | None,
+    block: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Of each block of queries the blocks of keys of which any row may see any, first of [I, I], and their number."""
+
+    def ends(x_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
+        blocks_BIQ = x_BT.reshape(x_BT.shape[0], -1, block)
+        return blocks_BIQ.min(-1), blocks_BIQ.max(-1)
+
     # By the range of their ids, which is right whatever stands where.
-    alike_II = jnp.any((least_BI[:, :, None] <= most_BI[:, None]) & (least_BI[:, None] <= most_BI[:, :, None]), axis=0)
-    index_I = jnp.arange(alike_II.shape[0], dtype=jnp.int32)
-    by_window_I = jnp.maximum(index_I * block - window + 1, 0) // block
-    return jnp.maximum(jnp.argmax(alike_II, axis=1).astype(jnp.int32), by_window_I)
+    least_BI, most_BI = ends(segments_BT)
+    needed_BII = jnp.zeros((1, 1, 1), bool)
+    for of_queries in (segments_BT, parents_BT):
+        if of_queries is not None:
+            low_BI, high_BI = ends(of_queries)
+            needed_BII |= (low_BI[:, :, None] <= most_BI[:, None]) & (least_BI[:, None] <= high_BI[:, :, None])
+    if positions_BT is not None:
+        low_BI, high_BI = ends(positions_BT)
+        needed_BII &= low_BI[:, :, None] - high_BI[:, None] < window
+    needed_II = jnp.tril(jnp.any(needed_BII, axis=0))
+    return jnp.argsort(~needed_II, axis=1, stable=True).astype(jnp.int32), jnp.sum(needed_II, axis=1, dtype=jnp.int32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -99,7 +125,8 @@ def _forward(
     def queries(i: jax.Array, made: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         q = _at(q_BKGTH, i, block)
 
-        def keys(j: jax.Array, so_far: Any) -> Any:
+        def keys(n: jax.Array, so_far: Any) -> Any:
+            j = seen.blocks_II[i, n]
             top, total, out = so_far
             logits = _logits(q, _at(k_BKTH, j, block), seen, i, j, block)
             new = jnp.maximum(top, jnp.max(logits, axis=-1, keepdims=True))
@@ -112,7 +139,7 @@ def _forward(
             jnp.zeros((*shape, 1), jnp.float32),
             jnp.zeros((*shape, H), jnp.float32),
         )
-        top, total, out = jax.lax.fori_loop(seen.first_I[i], i + 1, keys, start)
+        top, total, out = jax.lax.fori_loop(0, seen.count_I[i], keys, start)
         return _put(made[0], out / total, i), _put(made[1], top + jnp.log(total), i)
 
     made = (jnp.zeros_like(q_BKGTH), jnp.zeros((B, K, G, T, 1), jnp.float32))
@@ -132,7 +159,8 @@ def _backward(block: int, kept: Any, d_out: jax.Array) -> Any:
     def queries(i: jax.Array, made: Any) -> Any:
         q, d, of_lse, of_delta = (_at(x, i, block) for x in (q_BKGTH, d_out, lse, delta))
 
-        def keys(j: jax.Array, so_far: Any) -> Any:
+        def keys(n: jax.Array, so_far: Any) -> Any:
+            j = seen.blocks_II[i, n]
             d_q, d_k, d_v = so_far
             k, v = _at(k_BKTH, j, block), _at(v_BKTH, j, block)
             weights = jnp.exp(_logits(q, k, seen, i, j, block) - of_lse)
@@ -147,7 +175,7 @@ def _backward(block: int, kept: Any, d_out: jax.Array) -> Any:
 
         d_q, d_k, d_v = made
         start = (jnp.zeros(q.shape, jnp.float32), d_k, d_v)
-        new, d_k, d_v = jax.lax.fori_loop(seen.first_I[i], i + 1, keys, start)
+        new, d_k, d_v = jax.lax.fori_loop(0, seen.count_I[i], keys, start)
         return _put(d_q, new, i), d_k, d_v
 
     zeros = [jnp.zeros(x.shape, jnp.float32) for x in (k_BKTH, v_BKTH)]
@@ -161,8 +189,17 @@ _attend.defvjp(_keep, _backward)
 def _logits(q: jax.Array, k: jax.Array, seen: _Seen, i: jax.Array, j: jax.Array, block: int) -> jax.Array:
     """Of block i of queries and block j of keys, [B, K, G, Q, S] float32; what is not seen is masked."""
     ahead_QS = (i - j) * block + jnp.arange(block)[:, None] - jnp.arange(block)[None]
-    of_queries, of_keys = (jax.lax.dynamic_slice_in_dim(seen.segments_BT, n * block, block, 1) for n in (i, j))
-    visible_BQS = (of_queries[:, :, None] == of_keys[:, None]) & (ahead_QS >= 0) & (ahead_QS < seen.window)
+
+    def of(x_BT: jax.Array, n: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice_in_dim(x_BT, n * block, block, 1)
+
+    of_keys_B1S = of(seen.segments_BT, j)[:, None]
+    visible_BQS = of(seen.segments_BT, i)[:, :, None] == of_keys_B1S
+    if seen.parents_BT is not None:
+        visible_BQS |= of(seen.parents_BT, i)[:, :, None] == of_keys_B1S
+    visible_BQS &= (ahead_QS >= 0)[None]
+    if seen.positions_BT is not None:
+        visible_BQS &= of(seen.positions_BT, i)[:, :, None] - of(seen.positions_BT, j)[:, None] < seen.window
     return jnp.where(visible_BQS[:, None, None], _dot("BKRH,BKSH->BKRS", q, k), _MASKED)
 
 
