@@ -80,6 +80,7 @@ FIELDS: dict[str, Field] = {
     "train.b2": Field(float, least=0, below=1),
     "train.remat": Field(str),
     "train.loss_chunk": _COUNT,
+    "train.attention": Field(str),
     "train.log_every": _COUNT,
     "train.checkpoint_every": _COUNT,
     "train.seed": Field(int, least=0, below=2**31),

@@ -128,10 +128,29 @@ def whole(mesh: Mesh, tree: Any) -> Any:
     return jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
 
 
-def activations(mesh: Mesh) -> AbstractContextManager[None]:
-    """While tracing inside, models' named activations are placed on `mesh`."""
-    return layers.activation_placement(_constrain(mesh))
+def activations(mesh: Mesh, *, attention: str = "xla") -> AbstractContextManager[None]:
+    """While tracing inside, models' named activations are placed on `mesh`.
 
+    Args:
+        attention: the backend of attention, see `attention.attend`.
+    """
 
-def _constrain(mesh: Mesh) -> Callable[[jax.Array, tuple[str | None, ...]], jax.Array]:
-    return lambda x, axes: jax.lax.with_sharding_constraint(x, place(mesh, axes, x.shape))
+    def constrain(x: jax.Array, axes: layers.Axes) -> jax.Array:
+        return jax.lax.with_sharding_constraint(x, place(mesh, axes, x.shape))
+
+    def by_shard(
+        function: Callable[..., jax.Array],
+        arrays: Sequence[jax.Array],
+        axes: Sequence[layers.Axes],
+        out: Any,
+        out_axes: layers.Axes,
+    ) -> jax.Array:
+        specs = tuple(place(mesh, names, x.shape).spec for x, names in zip(arrays, axes, strict=True))
+        # What Pallas makes does not say over which axes it varies, so that jax cannot check it.
+        mapped = jax.shard_map(
+            function, mesh=mesh, in_specs=specs, out_specs=place(mesh, out_axes, out.shape).spec, check_vma=False
+        )
+        return mapped(*arrays)
+
+    platform = mesh.devices.flat[0].platform
+    return layers.activation_placement(layers.Placement(constrain, by_shard, platform, attention))

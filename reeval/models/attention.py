@@ -5,11 +5,20 @@ Shape letters: B batch, T query time, S key time, N query heads, K key heads, G 
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from reeval.models.blockwise import blockwise
+from reeval.models.layers import Placement, placement
+from reeval.models.splash import splash
+
+BACKENDS = ("auto", "xla", "blockwise", "splash")
+# Names of the axes of queries by key head, and of keys and values, see `layers.Placement`.
+_HEADS, _KEYS = ("batch", "kv_heads", None, None, None), ("batch", "kv_heads", None, None)
+# CPUs want blocks that stay in their cache, and rows that pass over what others need; GPUs want large products.
+_CPU_BLOCKS, _GPU_BLOCKS = {"block": 64, "by_row": True}, {"block": 512, "by_row": False}
 # Finite, so that a row without any visible key (padding) gives numbers that are thrown away, not NaN.
 _MASKED = -1e30
 # Queries of one block at least, and blocks at most: each is compiled by itself.
@@ -47,6 +56,7 @@ def attend(
     segments_BS: jax.Array | None = None,
     parents_BS: jax.Array | None = None,
     window: int | jax.Array | None = None,
+    windows: tuple[int, ...] = (),
     images_BS: jax.Array | None = None,
     past: Sequence[Past] = (),
     positions_BT: jax.Array | None = None,
@@ -57,13 +67,92 @@ def attend(
         segments_BS: packed sequences: a query sees keys of its own segment id alone.
         parents_BS: a query also sees this earlier segment, which its own continues; its own id where there is none.
         window: a query sees this many keys, itself included; a number, or an array of no axes.
+        windows: what an array `window` may be, for backends that must know it while tracing.
         images_BS: which image a token belongs to, from 1, 0 for none: tokens of one image see each other both ways,
             within segment and window.
         past: what went before, whatever the segments.
         positions_BT: of the tokens in their sequences; needed where there is a past, or are parents.
     Returns:
         [B, T, N, H] in the dtype of q.
+    Raises:
+        ValueError: if the backend that was asked for cannot do this.
+
+    A call with a past, parents or images, and one that no `layers.activation_placement` surrounds, is for "xla",
+    whatever was asked for. "auto" is by the mesh's platform: "splash" on TPUs; "blockwise" on CPUs and GPUs; and "xla"
+    for what is no longer than a block, and on TPUs where the windows are not known.
     """
+    B, T, N, H = q_BTNH.shape
+    K = k_BKSH.shape[1]
+    given = placement()
+    if isinstance(window, int):
+        windows = (window,)
+    known = window is None or bool(windows)
+    if given is None or past or parents_BS is not None or images_BS is not None:
+        backend = "xla"
+    else:
+        backend = _backend(given, T, known)
+    if given is None or backend == "xla":
+        return _xla(
+            q_BTNH,
+            k_BKSH,
+            v_BKSH,
+            scale=scale,
+            segments_BS=segments_BS,
+            parents_BS=parents_BS,
+            window=window,
+            images_BS=images_BS,
+            past=past,
+            positions_BT=positions_BT,
+        )
+    # Query heads beside the key head that they read, so that both are split alike.
+    q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
+    segments_BT = jnp.ones((B, T), jnp.int32) if segments_BS is None else segments_BS
+    arrays, axes = [q_BKGTH, k_BKSH, v_BKSH, segments_BT], [_HEADS, _KEYS, _KEYS, ("batch", None)]
+    if window is not None:
+        arrays, axes = [*arrays, jnp.asarray(window, jnp.int32)], [*axes, ()]
+
+    def own(q: jax.Array, k: jax.Array, v: jax.Array, ids: jax.Array, window: jax.Array | None = None) -> jax.Array:
+        """Of one device's rows and heads."""
+        if backend == "splash":
+            known, interpret = windows if window is not None else (), given.platform != "tpu"
+            return splash(q, k, v, ids, window, scale=scale, windows=known, interpret=interpret)
+        b, kv, g = q.shape[:3]
+        q_BTNH = q.transpose(0, 3, 1, 2, 4).reshape(b, T, kv * g, H)
+        sizes: dict[str, Any] = _GPU_BLOCKS if given.platform == "gpu" else _CPU_BLOCKS
+        out_BTNH = blockwise(q_BTNH, k, v, scale=scale, segments_BT=ids, window=window, **sizes)
+        return out_BTNH.reshape(b, T, kv, g, H).transpose(0, 2, 3, 1, 4)
+
+    out_BKGTH = given.by_shard(own, arrays, axes, q_BKGTH, _HEADS)
+    return out_BKGTH.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
+
+
+def _backend(given: Placement, T: int, known: bool) -> str:
+    """What computes the attention of T tokens alone; `known`: the windows are, while tracing."""
+    if given.attention == "auto":
+        if T <= _BLOCK or (given.platform == "tpu" and not known):
+            return "xla"
+        return "splash" if given.platform == "tpu" else "blockwise"
+    if given.attention not in BACKENDS:
+        raise ValueError(f"attention {given.attention!r} is not one of {', '.join(BACKENDS)}")
+    if given.attention == "splash" and not known:
+        raise ValueError("splash attention needs to know a model's windows while tracing; use attention 'auto'")
+    return given.attention
+
+
+def _xla(
+    q_BTNH: jax.Array,
+    k_BKSH: jax.Array,
+    v_BKSH: jax.Array,
+    *,
+    scale: float,
+    segments_BS: jax.Array | None,
+    parents_BS: jax.Array | None,
+    window: int | jax.Array | None,
+    images_BS: jax.Array | None,
+    past: Sequence[Past],
+    positions_BT: jax.Array | None,
+) -> jax.Array:
+    """`attend` by plain products, unrolled over blocks of queries."""
     B, T, N, H = q_BTNH.shape
     K, S = k_BKSH.shape[1:3]
     assert S == T

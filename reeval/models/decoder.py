@@ -73,7 +73,17 @@ class Unstacked(NamedTuple):
 class Attention(nnx.Module):
     """Grouped-query attention with normed queries and keys."""
 
-    def __init__(self, c: DecoderConfig, norm: Callable[..., Any], *, scale: float, dtype: Any, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        c: DecoderConfig,
+        norm: Callable[..., Any],
+        *,
+        scale: float,
+        windows: tuple[int, ...] = (),
+        dtype: Any,
+        rngs: nnx.Rngs,
+    ):
+        """`windows`: what `Reach.window` of a layer may be, see `attention.attend`."""
         D, N, K, H = c.d_model, c.num_heads, c.num_kv_heads, c.head_dim
         made: dict[str, Any] = {"dtype": dtype, "stack": c.num_layers, "rngs": rngs}
         self.q = Einsum("BTD,DNH->BTNH", (D, N, H), ("embed", "heads", "head_dim"), **made)
@@ -82,7 +92,7 @@ class Attention(nnx.Module):
         self.o = Einsum("BTNH,NHD->BTD", (N, H, D), ("heads", "head_dim", "embed"), **made)
         self.q_norm = norm(H, axis="head_dim", eps=c.norm_eps, **made)
         self.k_norm = norm(H, axis="head_dim", eps=c.norm_eps, **made)
-        self.scale = scale
+        self.scale, self.windows = scale, windows
 
     def __call__(
         self, x_BTD: jax.Array, places: Places, reach: Reach, past: Sequence[Past] | None, key: jax.Array | None
@@ -102,6 +112,7 @@ class Attention(nnx.Module):
             segments_BS=places.segments_BT,
             parents_BS=places.parents_BT,
             window=reach.window,
+            windows=self.windows,
             images_BS=places.images_BT,
             past=past or (),
             positions_BT=places.positions_BT,

@@ -58,6 +58,11 @@ class Norm(nnx.Module):
         return (x32 * scale.reshape(*(1,) * (x.ndim - 1), -1)).astype(x.dtype)
 
 
+def _bounds(c: Gemma3Config) -> tuple[int, ...]:
+    """The window of each layer, as a number for all."""
+    return tuple(window or _UNBOUNDED for window in c.windows)
+
+
 def _gelu(x: jax.Array) -> jax.Array:
     return jax.nn.gelu(x, approximate=True)
 
@@ -69,7 +74,7 @@ class Layer(nnx.Module):
         made: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
         norm: dict[str, Any] = made | {"axis": "embed_norm", "eps": c.norm_eps, "stack": c.num_layers}
         self.attn_norm = Norm(c.d_model, **norm)
-        self.attn = Attention(c, Norm, scale=c.query_scale, **made)
+        self.attn = Attention(c, Norm, scale=c.query_scale, windows=_bounds(c), **made)
         self.post_attn_norm = Norm(c.d_model, **norm)
         self.mlp_norm = Norm(c.d_model, **norm)
         self.mlp = MLP(c, _gelu, **made)
@@ -101,7 +106,7 @@ class Gemma3(Decoder):
         windows = self.config.windows
         return Reach(
             jnp.asarray([int(window is None) for window in windows], jnp.int32),
-            jnp.asarray([window or _UNBOUNDED for window in windows], jnp.int32),
+            jnp.asarray(_bounds(self.config), jnp.int32),
         )
 
     def inputs(self, tokens_BT: jax.Array, images: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:

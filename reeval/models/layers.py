@@ -7,31 +7,54 @@ repeat are stacked: their parameters have a leading `layers` axis, and `jax.lax.
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-Constrain = Callable[[jax.Array, tuple[str | None, ...]], jax.Array]
-_constrain: contextvars.ContextVar[Constrain | None] = contextvars.ContextVar("constrain", default=None)
+Axes = tuple[str | None, ...]
+
+
+class Placement(NamedTuple):
+    """What models may know of the mesh that they are traced for.
+
+    constrain: `constrain(x, axes)` places an activation by the names of its axes.
+    by_shard: `by_shard(f, arrays, axes, out, out_axes)` runs `f(*arrays)` on each device's part of them; `out` has the
+        shape of what it gives. An axis that does not divide evenly stays whole, so one name must mean one size.
+    platform: of the mesh's devices, which need not be those of this machine.
+    attention: the backend of attention, see `attention.attend`.
+    """
+
+    constrain: Callable[[jax.Array, Axes], jax.Array]
+    by_shard: Callable[[Callable[..., jax.Array], Sequence[jax.Array], Sequence[Axes], Any, Axes], jax.Array]
+    platform: str
+    attention: str
+
+
+_placement: contextvars.ContextVar[Placement | None] = contextvars.ContextVar("placement", default=None)
 
 
 @contextlib.contextmanager
-def activation_placement(constrain: Constrain) -> Iterator[None]:
-    """While tracing inside, `constrain(x, axes)` places activations: models name axes, the caller knows the mesh."""
-    token = _constrain.set(constrain)
+def activation_placement(given: Placement) -> Iterator[None]:
+    """While tracing inside, `given` places activations: models name axes, the caller knows the mesh."""
+    token = _placement.set(given)
     try:
         yield
     finally:
-        _constrain.reset(token)
+        _placement.reset(token)
+
+
+def placement() -> Placement | None:
+    """What `activation_placement` says, if anything."""
+    return _placement.get()
 
 
 def place(x: jax.Array, *axes: str | None) -> jax.Array:
     """`x`, its axes named; placed where `activation_placement` says."""
-    constrain = _constrain.get()
-    return x if constrain is None else constrain(x, axes)
+    given = _placement.get()
+    return x if given is None else given.constrain(x, axes)
 
 
 def param(

@@ -9,7 +9,8 @@ def flops(jaxpr: Any) -> int:
     """Of products of matrices and of convolutions, 2 for a multiplication and an addition; nothing else is counted.
 
     A scan's body counts as often as it runs, a recomputed layer as often as it is computed. A while loop whose end
-    depends on data counts once, a conditional as its dearest branch, and a mapped shard as one of all.
+    depends on data counts once, a conditional as its dearest branch, and a mapped shard as one of all. A Pallas kernel
+    counts in each cell of its grid, also where it passes over a block that a mask hides.
 
     Args:
         jaxpr: of `jax.jit(f).trace(...)` or `jax.make_jaxpr(f)(...)`.
@@ -32,6 +33,8 @@ def flops(jaxpr: Any) -> int:
             total += max(inner)
         elif name == "shard_map":
             total += params["mesh"].size * sum(inner)
+        elif name == "pallas_call":
+            total += math.prod(params["grid_mapping"].grid) * sum(inner)
         else:
             total += sum(inner)
     return total

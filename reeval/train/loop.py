@@ -17,6 +17,7 @@ from reeval.chips import peak_flops
 from reeval.data import batches
 from reeval.data.images import images_sha256
 from reeval.models import remat
+from reeval.models.attention import BACKENDS
 from reeval.progress import progress
 from reeval.run import Run, add_adapters, load_base, sees_images
 from reeval.train.arithmetic import flops_per_token
@@ -173,6 +174,8 @@ def _check(config: ConfigDict, mesh: Mesh) -> None:
         raise ValueError(f"config.train.batch_size={c.batch_size} must be a multiple of {multiple} on this mesh")
     if c.remat not in remat.NAMES:
         raise ValueError(f"config.train.remat={c.remat!r} is not one of {', '.join(remat.NAMES)}")
+    if c.attention not in BACKENDS:
+        raise ValueError(f"config.train.attention={c.attention!r} is not one of {', '.join(BACKENDS)}")
     if c.warmup_steps >= c.steps:
         raise ValueError(f"config.train.warmup_steps={c.warmup_steps} must be less than config.train.steps={c.steps}")
 

@@ -35,6 +35,7 @@ class StepOptions:
     seed: int
     remat: str
     loss_chunk: int
+    attention: str
     dropout: bool
 
 
@@ -44,6 +45,7 @@ def options_of(config: ConfigDict) -> StepOptions:
         seed=config.train.seed,
         remat=config.train.remat,
         loss_chunk=config.train.loss_chunk,
+        attention=config.train.attention,
         dropout=config.lora.dropout > 0,
     )
 
@@ -101,7 +103,7 @@ def make_train_step(
     """
 
     def loss(adapter: Any, base: nnx.State, micro: dict[str, jax.Array], key: jax.Array | None) -> Any:
-        with sharding.activations(mesh):
+        with sharding.activations(mesh, attention=options.attention):
             model = parts.assemble(adapter, base)
             return sft_loss(model, micro, key=key, remat=options.remat, chunk=options.loss_chunk)
 

@@ -238,6 +238,7 @@ def test_a_loss_that_is_no_number_stops_the_run(inputs: Path, tmp_path: Path, mo
         ({"steps": 0}, "steps=0 must be at least 1"),
         ({"warmup_steps": 20}, "warmup_steps=20 must be less"),
         ({"remat": "some"}, "remat='some' is not one of"),
+        ({"attention": "fast"}, "attention='fast' is not one of auto, xla, blockwise, splash"),
     ],
 )
 def test_what_cannot_be_trained_with_is_named(
