@@ -103,7 +103,7 @@ class Run:
         if path.exists() and any(self.checkpoints.glob("[0-9]*")):
             before = _read(path)
             self._must_equal(before["config"], record["config"], set(record["config"]) - _FREE_SECTIONS)
-            self._must_split_batches_alike(before["environment"]["mesh"], mesh)
+            self._must_split_batches_alike(before, mesh)
             if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
                 raise ValueError(
                     f"{self.config.data.train}: has changed since the run in {self.name} began; restore it or "
@@ -126,13 +126,17 @@ class Run:
         before = recorded_config(self.workdir).to_dict()
         self._must_equal(before, json.loads(self.config.to_json_best_effort()), {"model", "prompt", "lora"})
 
-    def _must_split_batches_alike(self, before: dict[str, int], mesh: Mesh) -> None:
-        """Grouped batches have as many rows as the mesh splits them into, or a multiple."""
-        parts = before["data"] * before["fsdp"]
-        if self.config.data.batching == "grouped" and parts != sharding.batch_multiple(mesh):
+    def _must_split_batches_alike(self, before: dict[str, Any], mesh: Mesh) -> None:
+        """Grouped batches have a multiple of the rows that the mesh splits them into: another mesh has others."""
+        if self.config.data.batching != "grouped":
+            return
+        shape = before["environment"]["mesh"]
+        parts = shape["data"] * shape["fsdp"]
+        if parts != sharding.batch_multiple(mesh):
             raise ValueError(
-                f"{self.name}: holds a run with config.data.batching='grouped' on a mesh that splits batches in {parts}, "
-                f"not in {sharding.batch_multiple(mesh)}; go on with such a config.mesh or choose another --workdir"
+                f"{self.name}: holds a run with config.data.batching='grouped' on a mesh that splits batches in "
+                f"{parts}, not in {sharding.batch_multiple(mesh)}; go on with such a config.mesh or choose another "
+                "--workdir"
             )
 
     def _must_equal(self, before: dict[str, Any], now: dict[str, Any], sections: set[str]) -> None:
