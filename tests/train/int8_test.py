@@ -25,7 +25,7 @@ from reeval.run import add_adapters, conversation, load_base
 from reeval.train import loop
 from reeval.train.checkpoint import Checkpoints
 
-STEPS = 36
+STEPS = 30
 MESH = sharding.single_device_mesh
 
 
