@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     return ConfigDict(
         {
-            "model": {"path": "checkpoints/medgemma-4b-it", "dtype": "bfloat16"},
+            "model": {"path": "checkpoints/medgemma-4b-it", "dtype": "bfloat16", "quantized": "none"},
             "prompt": "clinical-2",
             # (data, fsdp, tensor); -1 takes all devices that are left.
             "mesh": (1, -1, 1),
@@ -35,6 +35,8 @@ def get_config() -> ConfigDict:
                 "train": "data/train.jsonl",
                 # Without an image in any pair the vision tower is not even loaded.
                 "images": True,
+                # Rows of several conversations; "grouped" has one a row, beside others of its length.
+                "batching": "packed",
                 "sequence_length": 3072,
                 "two_pass_share": 0.5,
                 "severity_weight": 1.0,

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     return ConfigDict(
         {
-            "model": {"path": "checkpoints/Qwen3-8B", "dtype": "bfloat16"},
+            "model": {"path": "checkpoints/Qwen3-8B", "dtype": "bfloat16", "quantized": "none"},
             "prompt": "clinical-2",
             # (data, fsdp, tensor); -1 takes all devices that are left.
             "mesh": (1, -1, 1),
@@ -34,6 +34,8 @@ def get_config() -> ConfigDict:
             "data": {
                 "train": "data/train.jsonl",
                 "images": False,
+                # Rows of several conversations; "grouped" has one a row, beside others of its length.
+                "batching": "packed",
                 "sequence_length": 2048,
                 "two_pass_share": 0.5,
                 "severity_weight": 1.0,

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     return ConfigDict(
         {
-            "model": {"path": "embedded", "dtype": "float32"},
+            "model": {"path": "embedded", "dtype": "float32", "quantized": "none"},
             "prompt": "compact-1",
             "mesh": (-1, 1, 1),
             "lora": {
@@ -28,6 +28,8 @@ def get_config() -> ConfigDict:
             "data": {
                 "train": "runs/quickstart/train.jsonl",
                 "images": False,
+                # Rows of several conversations; "grouped" has one a row, beside others of its length.
+                "batching": "packed",
                 "sequence_length": 480,
                 "two_pass_share": 0.5,
                 "severity_weight": 20.0,

@@ -30,6 +30,8 @@ from reeval.pairs import Pair
 # What may differ between a run and its continuation: where it runs and how often it reports.
 _FREE_SECTIONS = {"mesh", "eval", "profile"}
 _FREE = {"train.log_every", "train.checkpoint_every"}
+# Of fields that runs of before did not have, what they did.
+_BEFORE = (("model", "quantized", "none"), ("data", "batching", "packed"))
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
     "config.json",
@@ -101,6 +103,7 @@ class Run:
         if path.exists() and any(self.checkpoints.glob("[0-9]*")):
             before = _read(path)
             self._must_equal(before["config"], record["config"], set(record["config"]) - _FREE_SECTIONS)
+            self._must_split_batches_alike(before, mesh)
             if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
                 raise ValueError(
                     f"{self.config.data.train}: has changed since the run in {self.name} began; restore it or "
@@ -122,6 +125,19 @@ class Run:
         """Make sure that the directory's run trained the judge that the config describes. Raises ValueError."""
         before = recorded_config(self.workdir).to_dict()
         self._must_equal(before, json.loads(self.config.to_json_best_effort()), {"model", "prompt", "lora"})
+
+    def _must_split_batches_alike(self, before: dict[str, Any], mesh: Mesh) -> None:
+        """Grouped batches have a multiple of the rows that the mesh splits them into: another mesh has others."""
+        if self.config.data.batching != "grouped":
+            return
+        shape = before["environment"]["mesh"]
+        parts = shape["data"] * shape["fsdp"]
+        if parts != sharding.batch_multiple(mesh):
+            raise ValueError(
+                f"{self.name}: holds a run with config.data.batching='grouped' on a mesh that splits batches in "
+                f"{parts}, not in {sharding.batch_multiple(mesh)}; go on with such a config.mesh or choose another "
+                "--workdir"
+            )
 
     def _must_equal(self, before: dict[str, Any], now: dict[str, Any], sections: set[str]) -> None:
         old, new = _flat(before), _flat(now)
@@ -148,7 +164,9 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record["config"], dict):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+        for section, name, was in _BEFORE:
+            record["config"][section].setdefault(name, was)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: damaged; restore it or choose another --workdir") from None
     return record
 
@@ -193,7 +211,8 @@ def load_base(config: ConfigDict, mesh: Mesh, images: bool = False) -> tuple[nnx
     """
     directory = base_directory(config)
     speaks = conversation(directory, config.prompt, images)
-    return hf.load_model(directory, dtype=config.model.dtype, mesh=mesh, images=images), speaks
+    how = {"dtype": config.model.dtype, "quantized": config.model.quantized}
+    return hf.load_model(directory, mesh=mesh, images=images, **how), speaks
 
 
 def conversation(directory: Path, prompt: str, images: bool) -> Conversation:

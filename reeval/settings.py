@@ -56,6 +56,7 @@ _SHARE = Field(float, least=0, most=1)
 FIELDS: dict[str, Field] = {
     "model.path": Field(str),
     "model.dtype": Field(str, among=("float32", "bfloat16", "float16")),
+    "model.quantized": Field(str, among=("none", "int8")),
     "prompt": Field(str),
     "mesh": Field(tuple),
     "lora.rank": _COUNT,
@@ -65,6 +66,7 @@ FIELDS: dict[str, Field] = {
     "lora.targets": Field(str),
     "data.train": Field(str),
     "data.images": Field(bool),
+    "data.batching": Field(str, among=("packed", "grouped")),
     "data.sequence_length": _COUNT,
     "data.two_pass_share": _SHARE,
     "data.severity_weight": Field(float, least=0),

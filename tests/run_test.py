@@ -77,6 +77,28 @@ def test_where_and_how_often_may_change(config: ConfigDict, tmp_path: Path, fiel
     Run(changed(config, **{field: value}), tmp_path / "work").claim(MESH)
 
 
+def test_a_run_of_before_some_fields_goes_on_as_it_was(config: ConfigDict, tmp_path: Path) -> None:
+    begun(config, tmp_path / "work")
+    path = tmp_path / "work" / "run.json"
+    record = json.loads(path.read_text())
+    del record["config"]["model"]["quantized"], record["config"]["data"]["batching"]
+    path.write_text(json.dumps(record))
+    recorded = run.recorded_config(tmp_path / "work")
+    assert (recorded.model.quantized, recorded.data.batching) == ("none", "packed")
+    Run(config, tmp_path / "work").check_judge()
+    with pytest.raises(ValueError, match=r"config\.data\.batching='packed', not 'grouped'"):
+        Run(changed(config, **{"data.batching": "grouped"}), tmp_path / "work").claim(MESH)
+    Run(config, tmp_path / "work").claim(MESH)
+
+
+def test_grouped_batches_go_on_only_where_they_are_split_in_as_many_parts(config: ConfigDict, tmp_path: Path) -> None:
+    begun(changed(config, **{"data.batching": "grouped"}), tmp_path / "work")
+    grouped = Run(changed(config, **{"data.batching": "grouped"}), tmp_path / "work")
+    grouped.claim(sharding.make_mesh((1, 1, 8)))
+    with pytest.raises(ValueError, match=r"splits batches in 1, not in 8; go on with such a config\.mesh"):
+        grouped.claim(sharding.make_mesh((4, 2, 1)))
+
+
 def test_training_pairs_that_changed_are_refused(config: ConfigDict, tmp_path: Path) -> None:
     begun(config, tmp_path / "work")
     pairs.write(config.data.train, random_judge.pairs(4))
@@ -94,7 +116,12 @@ def test_a_run_without_a_checkpoint_gives_way(config: ConfigDict, tmp_path: Path
 def test_judging_asks_for_the_judge_that_was_trained(config: ConfigDict, tmp_path: Path) -> None:
     begun(config, tmp_path / "work")
     Run(changed(config, **{"train.steps": 9, "data.train": "gone"}), tmp_path / "work").check_judge()
-    for field, value in (("lora.alpha", 1.0), ("model.dtype", "bfloat16"), ("prompt", "clinical-2")):
+    for field, value in (
+        ("lora.alpha", 1.0),
+        ("model.dtype", "bfloat16"),
+        ("model.quantized", "int8"),
+        ("prompt", "clinical-2"),
+    ):
         with pytest.raises(ValueError, match=rf"config\.{field}="):
             Run(changed(config, **{field: value}), tmp_path / "work").check_judge()
 

@@ -61,8 +61,13 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     images = sees_images(config, benchmark)
     seen = images_sha256(benchmark) if images else None
     model, conversation = load_base(config, mesh, images)
-    graph, weights = nnx.split(model)
+    # Merged into a base of int8 an adapter would be rounded as that is: it stays beside it, where it was trained.
+    beside = config.model.quantized != "none"
+    if not beside:
+        graph, weights = nnx.split(model)
     add_adapters(config, model, mesh)
+    if beside:
+        graph, weights = nnx.split(model)  # a fresh adapter adds nothing, so that this is the base
     parts, fresh, base = lora.take_apart(model)
     step, adapter = Checkpoints.newest_adapter(run.checkpoints, fresh)
     judge = Judge(
@@ -99,7 +104,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(sharding.whole(mesh, adapter)))
         if name == "tuned":
             # In place of the base: two models of real size would not fit.
-            weights = lora.merge_weights(parts, adapter, base)
+            weights = nnx.state(parts.assemble(adapter, base)) if beside else lora.merge_weights(parts, adapter, base)
         directory = run.evaluations / (name if name == "base" else f"step-{at_step:06d}")
         summaries = {}
         for mode in MODES:

@@ -17,7 +17,8 @@ from reeval import sharding
 from reeval.hf.layout import Entry, spelled
 from reeval.hf.names import open_config
 from reeval.hf.weights import Weights, finite, misfits
-from reeval.models import port_of, without_images
+from reeval.models import int8, port_of, without_images
+from reeval.models.layers import Einsum
 
 # JAX on CPU takes over a host array without a copy where it starts on such a boundary.
 _ALIGNMENT = 64
@@ -33,7 +34,9 @@ class Checkpoint(NamedTuple):
     table: dict[str, Entry]  # by the path of our parameter, the names as the files spell them
 
 
-def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None, images: bool = True) -> nnx.Module:
+def load_model(
+    path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None, images: bool = True, quantized: str = "none"
+) -> nnx.Module:
     """The model of a Hugging Face directory.
 
     Args:
@@ -41,6 +44,8 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None,
         dtype: of the parameters; by default that of the files (if several, one that holds them all).
         mesh: to split the parameters over, see `reeval.sharding`; by default the first device has all.
         images: whether to load what sees images, if the directory has it; without, the decoder alone is read and given.
+        quantized: "int8" to pack the decoder's projections as they come, see `models.int8`; no more than one of them
+            (of all layers) is held as the files have it. "none" not to.
     Raises:
         ValueError: one line that names the file and what to do, if the directory is incomplete or damaged,
             holds what the port cannot express or NaN, or its tensors are not those of its config (all wrong ones
@@ -60,9 +65,30 @@ def load_model(path: str | Path, *, dtype: Any = None, mesh: Mesh | None = None,
 
     graph, state = _abstract(checkpoint.config if images else without_images(checkpoint.config))
     flat = nnx.to_flat_state(state)
+    packed = int8.chosen(nnx.merge(graph, state)) if quantized == "int8" else {}
+    scales: dict[str, jax.Array] = {}
+    filled = {}
     # The largest first: what is read is then briefly held beside the least.
-    filled = {path: fill(path, v) for path, v in sorted(flat, key=lambda item: -item[1].size)}
-    return nnx.merge(graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
+    for at, variable in sorted(flat, key=lambda item: -item[1].size):
+        filled[at] = fill(at, variable)
+        owner = ".".join(map(str, at[:-1]))
+        if owner in packed and at[-1] == "w":
+            w, scales[owner] = _pack(packed[owner], filled[at], mesh)
+            filled[at] = filled[at].replace(w)
+    model = nnx.merge(graph, nnx.from_flat_state([(path, filled[path]) for path, _ in flat]))
+    for owner, einsum in (int8.chosen(model) if packed else {}).items():
+        int8.fit(einsum, einsum.w[...], scales[owner])
+    return model
+
+
+def _pack(einsum: Einsum, variable: nnx.Variable, mesh: Mesh) -> tuple[jax.Array, jax.Array]:
+    """A weight on the mesh as int8 and its scale, each where `reeval.sharding` wants it; the weight is used up."""
+    w, axes = variable[...], variable.get_metadata("axes")
+    make = functools.partial(int8.quantized, einsum)
+    placed = tuple(sharding.place(mesh, axes, made.shape) for made in jax.eval_shape(make, w))
+    made = jax.jit(make, out_shardings=placed)(w)
+    w.delete()
+    return made
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:

@@ -92,6 +92,7 @@ class Einsum(nnx.Module):
     """A linear projection `equation` of an input by the weight `w`, and of its adapter if it has one.
 
     The adapter (see `reeval.lora`) follows from the equation: the contracted letters give its A, the rest its B.
+    A weight of int8 has a `scale` (see `reeval.models.int8`).
     """
 
     def __init__(
@@ -106,11 +107,29 @@ class Einsum(nnx.Module):
     ):
         self.equation = equation
         self.w = param(rngs, shape, axes, dtype=dtype, stack=stack)
+        self.scale: nnx.Param | None = nnx.data(None)
         self.lora: nnx.Module | None = nnx.data(None)
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None, *, out_dtype: Any = None) -> jax.Array:
-        y = jnp.einsum(self.equation, x, self.w[...].astype(x.dtype), preferred_element_type=out_dtype)
+        if self.scale is None:
+            y = self._project(x, self.w[...], out_dtype)
+        else:
+            # Unpacked anew on the way back: kept, the weights of all layers would be there at once.
+            unpacking = jax.checkpoint(
+                lambda x, w, scale: self._project(x, _unpacked(w, scale), out_dtype), prevent_cse=False
+            )
+            y = unpacking(x, self.w[...], self.scale[...])
         return y if self.lora is None else y + self.lora(x, key).astype(y.dtype)
+
+    def _project(self, x: jax.Array, w: jax.Array, out_dtype: Any) -> jax.Array:
+        return jnp.einsum(self.equation, x, w.astype(x.dtype), preferred_element_type=out_dtype)
+
+
+def _unpacked(w: jax.Array, scale: jax.Array) -> jax.Array:
+    """An int8 weight in the dtype of its scale."""
+    import qwix
+
+    return qwix.dequantize(qwix.QArray(w, scale))
 
 
 class Embed(nnx.Module):

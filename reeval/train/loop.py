@@ -2,6 +2,8 @@
 
 import math
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     tied = model.config.tied
     del model
 
-    # The data: packed rows of labelled conversations, the same on every process.
+    # The data: rows of labelled conversations, the same on every process, drawn ahead of the steps.
     examples = batches.training_examples(
         conversation,
         labelled,
@@ -63,13 +65,16 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
         severity_weight=config.data.severity_weight,
     )
     data = iter(
-        batches.packed(
+        batches.stream(
             examples,
+            batching=config.data.batching,
             length=config.data.sequence_length,
-            rows=c.accumulation * c.batch_size,
+            rows=c.batch_size,
+            accumulation=c.accumulation,
+            multiple=sharding.batch_multiple(mesh),
             two_pass_share=config.data.two_pass_share,
             seed=c.seed,
-            own=_own_rows(mesh, c.accumulation, c.batch_size),
+            own=partial(_own_rows, mesh, c.accumulation),
         )
     )
 
@@ -84,17 +89,18 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     state = checkpoints.restore(state, data) or state
     start = int(state.step)
     writer = SummaryWriter(str(run.tensorboard / "train"), purge_step=start + 1, write_to_disk=hosts.first())
-    print(_sizes(base, state, examples, mesh, start))
+    step_tokens = c.accumulation * c.batch_size * config.data.sequence_length
+    print(_sizes(base, state, examples, mesh, step_tokens, start))
 
     # Metrics are read one step late, so that the device never waits for the host.
     log = _Log(
         writer,
         every=c.log_every,
-        row_tokens=c.accumulation * c.batch_size * config.data.sequence_length,
         token_share=_token_share(base, mesh, tied=tied),
     )
-    pending: tuple[int, Any, list[str]] | None = None
-    with progress("train", c.steps, done=start, shown=hosts.first()) as advance, hosts.Asked() as asked:
+    pending: tuple[int, Any, list[str], int] | None = None
+    shown_progress = progress("train", c.steps, done=start, shown=hosts.first())
+    with closing(data), shown_progress as advance, hosts.Asked() as asked:
         for step in range(start + 1, c.steps + 1):
             rows = next(data)
             shown = [labelled[number - 1].pair_id for number in np.unique(rows.pop("examples")) if number]
@@ -104,7 +110,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
             profile.after(step, metrics)
             if pending is not None:
                 advance(*log.add(*pending))
-            pending = (step, metrics, shown)
+            pending = (step, metrics, shown, rows["tokens"].size)
             stop = asked.by(step)
             if step % c.checkpoint_every == 0 or step == c.steps or stop:
                 advance(*log.add(*pending))
@@ -126,17 +132,19 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
 class _Log:
     """Means of the metrics over `every` steps, to TensorBoard."""
 
-    def __init__(self, writer: SummaryWriter, *, every: int, row_tokens: int, token_share: float | None):
-        """`row_tokens`: of a step, padding counted; `token_share`: see `_token_share`."""
-        self.writer, self.every, self.row_tokens, self.token_share = writer, every, row_tokens, token_share
+    def __init__(self, writer: SummaryWriter, *, every: int, token_share: float | None):
+        """`token_share`: see `_token_share`."""
+        self.writer, self.every, self.token_share = writer, every, token_share
         self.rows: list[dict[str, float]] = []
+        self.tokens = 0.0
         self.since, self.speed = time.monotonic(), ""
 
-    def add(self, step: int, metrics: dict[str, jax.Array], shown: list[str]) -> tuple[int, str]:
+    def add(self, step: int, metrics: dict[str, jax.Array], shown: list[str], size: int) -> tuple[int, str]:
         """Take in a step's metrics; gives the step and a note for the progress line.
 
         Args:
             shown: ids of the pairs that the step saw.
+            size: of its batch in tokens, padding counted.
         """
         row = {name: float(value) for name, value in jax.device_get(metrics).items()}
         if not math.isfinite(row["loss"]) or not math.isfinite(row["gradient_norm"]):
@@ -146,11 +154,11 @@ class _Log:
                 f"saw the pairs {', '.join(shown)}"
             )
         self.rows.append(row)
+        self.tokens += size * (1.0 - row["padding"])
         if step % self.every == 0:
             now = time.monotonic()
             mean = {name: float(np.mean([r[name] for r in self.rows])) for name in row}
-            tokens = len(self.rows) * self.row_tokens * (1.0 - mean["padding"])
-            mean["tokens_per_second"] = tokens / (now - self.since)
+            mean["tokens_per_second"] = self.tokens / (now - self.since)
             speed = f", {mean['tokens_per_second']:,.0f} tokens/s"
             if self.token_share is not None:
                 mean["share_of_peak"] = self.token_share * mean["tokens_per_second"]
@@ -158,7 +166,7 @@ class _Log:
             for name, value in mean.items():
                 self.writer.add_scalar(f"train/{name}", value, step)
             self.writer.flush()
-            self.rows, self.since, self.speed = [], now, speed
+            self.rows, self.tokens, self.since, self.speed = [], 0.0, now, speed
         return step, f"loss {row['loss']:.4f}{self.speed}"
 
 
@@ -191,11 +199,12 @@ def _micro(batch: dict[str, np.ndarray], accumulation: int) -> dict[str, np.ndar
     return {name: value.reshape(accumulation, -1, *value.shape[1:]) for name, value in batch.items()}
 
 
-def _sizes(base: nnx.State, state: TrainState, examples: list[Any], mesh: Mesh, start: int) -> str:
+def _sizes(base: nnx.State, state: TrainState, examples: list[Any], mesh: Mesh, tokens: int, start: int) -> str:
     def megabytes(tree: Any) -> str:
         return f"{sum(x.nbytes for x in jax.tree.leaves(tree)) / 1e6:.1f} MB"
 
     return (
         f"base {megabytes(base)} (frozen), adapter {megabytes(state.adapter)}, optimizer {megabytes(state.optimizer)}; "
-        f"{len(examples)} pairs; mesh {dict(mesh.shape)}" + (f"; going on after step {start}" if start else "")
+        f"{len(examples)} pairs, {tokens:,} tokens a step; mesh {dict(mesh.shape)}"
+        + (f"; going on after step {start}" if start else "")
     )

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from reeval import hf, lora, sharding
-from reeval.models import port_of, without_images
+from reeval.models import int8, port_of, without_images
 from reeval.run import base_directory, lora_config, wants_images
 from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
@@ -31,7 +31,7 @@ def abstract_judge(config: ConfigDict, *, images: bool = False) -> nnx.Module:
         shape = without_images(shape)
 
     def make() -> nnx.Module:
-        model = port_of(shape)(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0))
+        model = _port(config, shape)
         lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
         return model
 
@@ -46,9 +46,16 @@ def abstract_base(config: ConfigDict, mesh: Mesh) -> tuple[nnx.GraphDef, nnx.Sta
     shape = hf.load_config(base_directory(config))
     if not wants_images(config):
         shape = without_images(shape)
-    model = nnx.eval_shape(lambda: port_of(shape)(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: _port(config, shape))
     graph, weights = nnx.split(model)
     return graph, _with(weights, sharding.state_shardings(mesh, weights))
+
+
+def _port(config: ConfigDict, shape: Any) -> nnx.Module:
+    model = port_of(shape)(shape, dtype=jnp.dtype(config.model.dtype), rngs=nnx.Rngs(0))
+    if config.model.quantized == "int8":
+        int8.quantize(model)
+    return model
 
 
 def lower_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any]]:

@@ -149,6 +149,66 @@ def test_chunks_of_the_loss_and_remat_change_nothing(inputs: Path, single: Path,
     np.testing.assert_allclose(scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5)
 
 
+def test_no_step_waits_for_the_one_before(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step made is read when the next one has been handed over, and at checkpoints."""
+    told: list[tuple[str, int]] = []
+
+    def watched(*args: object) -> Callable[..., object]:
+        step_fn = make(*args)
+        return lambda state, base, batch: told.append(("begun", 1 + count("begun"))) or step_fn(state, base, batch)
+
+    def count(what: str) -> int:
+        return sum(kind == what for kind, _ in told)
+
+    def read(tree: object) -> object:
+        told.append(("read", 1 + count("read")))
+        return get(tree)
+
+    make, get = loop.make_train_step, jax.device_get
+    monkeypatch.setattr(loop, "make_train_step", watched)
+    monkeypatch.setattr(jax, "device_get", read)
+    # Whatever else would wait.
+    monkeypatch.setattr(jax, "block_until_ready", lambda tree: told.append(("waited", 0)))
+    monkeypatch.setattr(loop.Checkpoints, "save", lambda self, state, data, record: told.append(("saved", 0)))
+    loop.train(config(inputs, steps=6, checkpoint_every=4), tmp_path, mesh=sharding.single_device_mesh())
+    first = [("begun", 1), ("begun", 2), ("read", 1), ("begun", 3), ("read", 2), ("begun", 4), ("read", 3), ("read", 4)]
+    last = [("begun", 5), ("begun", 6), ("read", 5), ("read", 6)]
+    assert told == [*first, ("saved", 0), *last, ("saved", 0)]
+
+
+def test_grouped_batches_train_and_a_stopped_run_goes_on_bit_for_bit(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def grouped(steps: int) -> ConfigDict:
+        made = config(inputs, steps=steps, accumulation=2, batch_size=4, checkpoint_every=7)
+        made.data.batching = "grouped"
+        return made
+
+    class Stopped(Exception):
+        pass
+
+    mesh = sharding.make_mesh((2, 2, 1), jax.devices()[:4])
+    whole = loop.train(grouped(STEPS), tmp_path / "whole", mesh=mesh)
+    assert "60 pairs, 2,048 tokens a step" in capsys.readouterr().out
+    losses = scalars(tmp_path / "whole", "train/loss")
+    assert losses[-1] < losses[0] - 0.1
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail(self: Checkpoints, state: object, data: object, record: object) -> None:
+            save(self, state, data, record)
+            if int(state.step) == 14:
+                raise Stopped
+
+        save = Checkpoints.save
+        patch.setattr(Checkpoints, "save", fail)
+        with pytest.raises(Stopped):
+            loop.train(grouped(STEPS), tmp_path / "stopped", mesh=mesh)
+    again = loop.train(grouped(STEPS), tmp_path / "stopped", mesh=mesh)
+    assert "going on after step 14" in capsys.readouterr().out
+    for name, value in whole.adapter.items():
+        assert np.asarray(value).tobytes() == np.asarray(again.adapter[name]).tobytes(), name
+
+
 def command(inputs: Path, workdir: Path, steps: int) -> subprocess.Popen[bytes]:
     flags = {
         "config": "configs/tiny.py",
