@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
                 "train": "data/train.jsonl",
                 # Without an image in any pair the vision tower is not even loaded.
                 "images": True,
-                # Rows of several conversations; "grouped" has one a row, beside others of its length.
+                # Rows of several conversations; "shared": instructions once a row; "grouped": one a row.
                 "batching": "packed",
                 "sequence_length": 3072,
                 "two_pass_share": 0.5,

@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
             "data": {
                 "train": "data/train.jsonl",
                 "images": False,
-                # Rows of several conversations; "grouped" has one a row, beside others of its length.
+                # Rows of several conversations; "shared": instructions once a row; "grouped": one a row.
                 "batching": "packed",
                 "sequence_length": 2048,
                 "two_pass_share": 0.5,

@@ -66,7 +66,7 @@ FIELDS: dict[str, Field] = {
     "lora.targets": Field(str),
     "data.train": Field(str),
     "data.images": Field(bool),
-    "data.batching": Field(str, among=("packed", "grouped")),
+    "data.batching": Field(str, among=("packed", "shared", "grouped")),
     "data.sequence_length": _COUNT,
     "data.two_pass_share": _SHARE,
     "data.severity_weight": Field(float, least=0),

@@ -1,11 +1,11 @@
 """Training batches by grain: shuffled without end, resumable at any batch, and leaking nothing.
 
-Packed, several conversations share a row; grouped, each has a row to itself, see `reeval.data.grouped`. `segments`
-tells conversations apart (0 is padding) and `positions` start anew with each. A thread draws batches, and reads their
-images, before they are asked for.
+Packed, several conversations share a row; shared, their instructions, too, see `reeval.data.shared`; grouped, each has
+a row to itself, see `reeval.data.grouped`. `segments` tells conversations apart (0 is padding) and `positions` start
+anew with each. A thread draws batches, and reads their images, before they are asked for.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -15,6 +15,7 @@ from grain.experimental import FirstFitPackIterDataset, ThreadPrefetchIterDatase
 from reeval.data.conversation import Conversation, Example
 from reeval.data.grouped import Grouping, grouped
 from reeval.data.pictures import Pictures
+from reeval.data.shared import Shared
 from reeval.pairs import Pair
 from reeval.prompts import MODES
 
@@ -35,13 +36,15 @@ def stream(
     two_pass_share: float,
     seed: int,
     own: Callable[[int], Collection[int]],
+    prefixes: Mapping[str, Sequence[int]],
 ) -> grain.IterDataset:
     """Batches without end for `accumulation` micro-batches of `rows` x `length` tokens; the same on all processes.
 
     Args:
-        batching: "packed", see `packed`; or "grouped", see `reeval.data.grouped`.
+        batching: "packed", see `packed`; "shared", with `prefixes` once a row; or "grouped", see `reeval.data.grouped`.
         multiple: of which the rows of a micro-batch have to be one.
         own: from the rows of a micro-batch to those of a batch whose images are wanted here.
+        prefixes: what all conversations of a mode begin with.
     Returns:
         dicts as `packed` gives. What an iterator gives as its state is that of the batches that were taken, however
         many more are drawn.
@@ -51,7 +54,13 @@ def stream(
         drawn = grouped(examples, grouping=grouping, two_pass_share=two_pass_share, seed=seed, own=own)
     else:
         total, wanted = accumulation * rows, own(rows)
-        drawn = packed(examples, length=length, rows=total, two_pass_share=two_pass_share, seed=seed, own=wanted)
+        shared = None
+        if batching == "shared":
+            shares = {"one_pass": 1 - two_pass_share, "two_pass": two_pass_share}
+            shared = Shared({mode: prefixes[mode] for mode in MODES if shares[mode]})
+        drawn = packed(
+            examples, length=length, rows=total, two_pass_share=two_pass_share, seed=seed, own=wanted, shared=shared
+        )
     return ThreadPrefetchIterDataset(drawn, prefetch_buffer_size=_AHEAD)
 
 
@@ -88,6 +97,7 @@ def packed(
     two_pass_share: float,
     seed: int,
     own: Collection[int] | None = None,
+    shared: Shared | None = None,
 ) -> grain.IterDataset:
     """Batches without end, `rows` x `length`, reshuffled every epoch; the same on all processes of a run.
 
@@ -97,18 +107,32 @@ def packed(
 
     Args:
         own: rows whose images are wanted here; None wants all. Others get zeros, and their files are not read.
+        shared: what stands once in a row.
     Returns:
         an IterDataset of dicts: tokens, targets, segments, positions, examples [rows, length] int32 and weights
         float32. `targets` are the next tokens, `weights` weigh their loss, and `examples` says which of `examples`
         a token is of, from 1. If any example has an image also images [rows, I, channels, side, side] float32: those
-        of a row in the order of its image tokens, and zeros up to I, which is how many a row can hold.
+        of a row in the order of its image tokens, and zeros up to I, which is how many a row can hold. With `shared`
+        also parents, as `Decoder.hidden` takes them.
+    Raises:
+        ValueError: if what is shared leaves no room for a conversation.
     """
+    if shared is not None:
+        examples, length = shared.without(examples), length - shared.length
+        longest = max(len(example.tokens) - 1 for modes in examples for example in modes.values())
+        if longest > length:
+            raise ValueError(
+                f"data.sequence_length={length + shared.length} has no room for a conversation of {longest} tokens "
+                f"after the {shared.length} of the instructions; raise it to {longest + shared.length}, or set "
+                'data.batching="packed"'
+            )
     seen = Pictures(examples, length)
     wanted = range(rows) if own is None else own
 
     def draw(item: tuple[int, dict[str, Example]], rng: np.random.Generator) -> dict[str, np.ndarray]:
         number, modes = item
-        example = modes["two_pass" if rng.random() < two_pass_share else "one_pass"]
+        mode = "two_pass" if rng.random() < two_pass_share else "one_pass"
+        example = modes[mode]
         tokens = example.tokens[:-1]
         drawn = {
             "tokens": tokens,
@@ -116,15 +140,18 @@ def packed(
             "weights": example.weights[1:],
             "examples": np.full(len(tokens), number + 1, np.int32),
         }
-        return drawn | seen.marks(number, tokens)
+        return drawn | seen.marks(number, tokens) | (shared.marks(mode, tokens) if shared else {})
 
     def named(batch: dict[str, Any]) -> dict[str, np.ndarray]:
-        return _named(batch) | seen.pixels(batch, wanted)
+        made = _named(batch) | seen.pixels(batch, wanted)
+        return shared.rows(made | {"parents": batch["parents"]}) if shared else made
 
     # The slice takes all: grain makes seeds from the number of steps before, and runs were made with this many.
     dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()[:]
     stream = dataset.repeat().random_map(draw).to_iter_dataset()
-    lengths = dict.fromkeys(("tokens", "targets", "weights", "examples", *seen.features), length)
+    lengths = dict.fromkeys(
+        ("tokens", "targets", "weights", "examples", *seen.features, *(("parents",) if shared else ())), length
+    )
     rows_of = FirstFitPackIterDataset(stream, length_struct=lengths, num_packing_bins=_PACKING_BINS, seed=seed)
     return rows_of.batch(rows).map(named)
 

@@ -18,7 +18,7 @@ class Pictures:
             most: images that a row can show; by default as many as fit.
         """
         conversations = [example for modes in examples for example in modes.values() if example.image is not None]
-        self._by_number = {n: modes["one_pass"].image for n, modes in enumerate(examples) if modes["one_pass"].image}
+        self._by_number = {n: image for n, modes in enumerate(examples) if (image := next(iter(modes.values())).image)}
         # Of a row that packing fills with the shortest of them.
         fitting = length // min(len(example.tokens) - 1 for example in conversations) if conversations else 0
         self._most = fitting if most is None else most

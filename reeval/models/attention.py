@@ -77,9 +77,9 @@ def attend(
     Raises:
         ValueError: if the backend that was asked for cannot do this.
 
-    A call with a past, parents or images, and one that no `layers.activation_placement` surrounds, is for "xla",
-    whatever was asked for. "auto" is by the mesh's platform: "splash" on TPUs; "blockwise" on CPUs and GPUs; and "xla"
-    for what is no longer than a block, and on TPUs where the windows are not known.
+    A call with a past or images, and one that no `layers.activation_placement` surrounds, is for "xla", whatever was
+    asked for. "auto" is by the mesh's platform: "splash" on TPUs; "blockwise" on CPUs and GPUs; and "xla" for what is
+    no longer than a block, and on TPUs where windows are not known or there are parents.
     """
     B, T, N, H = q_BTNH.shape
     K = k_BKSH.shape[1]
@@ -87,10 +87,10 @@ def attend(
     if isinstance(window, int):
         windows = (window,)
     known = window is None or bool(windows)
-    if given is None or past or parents_BS is not None or images_BS is not None:
+    if given is None or past or images_BS is not None:
         backend = "xla"
     else:
-        backend = _backend(given, T, known)
+        backend = _backend(given, T, known, parents_BS is not None)
     if given is None or backend == "xla":
         return _xla(
             q_BTNH,
@@ -107,35 +107,46 @@ def attend(
     # Query heads beside the key head that they read, so that both are split alike.
     q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4)
     segments_BT = jnp.ones((B, T), jnp.int32) if segments_BS is None else segments_BS
-    arrays, axes = [q_BKGTH, k_BKSH, v_BKSH, segments_BT], [_HEADS, _KEYS, _KEYS, ("batch", None)]
+    rows: dict[str, Any] = {"segments_BT": segments_BT, "parents_BT": parents_BS}
+    if parents_BS is not None:
+        rows["positions_BT"] = positions_BT
+    named = {name: x for name, x in rows.items() if x is not None}
+    arrays = [q_BKGTH, k_BKSH, v_BKSH, *named.values()]
+    axes: list[Any] = [_HEADS, _KEYS, _KEYS, *[("batch", None)] * len(named)]
     if window is not None:
-        arrays, axes = [*arrays, jnp.asarray(window, jnp.int32)], [*axes, ()]
+        arrays, axes, named = [*arrays, jnp.asarray(window, jnp.int32)], [*axes, ()], named | {"window": window}
 
-    def own(q: jax.Array, k: jax.Array, v: jax.Array, ids: jax.Array, window: jax.Array | None = None) -> jax.Array:
+    def own(q: jax.Array, k: jax.Array, v: jax.Array, *others: jax.Array) -> jax.Array:
         """Of one device's rows and heads."""
+        of: dict[str, Any] = dict(zip(named, others, strict=True))
         if backend == "splash":
             known, interpret = windows if window is not None else (), given.platform != "tpu"
-            return splash(q, k, v, ids, window, scale=scale, windows=known, interpret=interpret)
-        b, kv, g = q.shape[:3]
-        q_BTNH = q.transpose(0, 3, 1, 2, 4).reshape(b, T, kv * g, H)
+            ids, width = of["segments_BT"], of.get("window")
+            return splash(q, k, v, ids, width, scale=scale, windows=known, interpret=interpret)
         sizes: dict[str, Any] = _GPU_BLOCKS if given.platform == "gpu" else _CPU_BLOCKS
-        out_BTNH = blockwise(q_BTNH, k, v, scale=scale, segments_BT=ids, window=window, **sizes)
-        return out_BTNH.reshape(b, T, kv, g, H).transpose(0, 2, 3, 1, 4)
+        return blockwise(q, k, v, of.pop("segments_BT"), scale=scale, **of, **sizes)
 
     out_BKGTH = given.by_shard(own, arrays, axes, q_BKGTH, _HEADS)
     return out_BKGTH.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
 
 
-def _backend(given: Placement, T: int, known: bool) -> str:
-    """What computes the attention of T tokens alone; `known`: the windows are, while tracing."""
+def _backend(given: Placement, T: int, known: bool, continued: bool) -> str:
+    """What computes the attention of T tokens alone.
+
+    Args:
+        known: the windows are, while tracing.
+        continued: some segments continue others.
+    """
     if given.attention == "auto":
-        if T <= _BLOCK or (given.platform == "tpu" and not known):
+        if T <= _BLOCK or (given.platform == "tpu" and (continued or not known)):
             return "xla"
         return "splash" if given.platform == "tpu" else "blockwise"
     if given.attention not in BACKENDS:
         raise ValueError(f"attention {given.attention!r} is not one of {', '.join(BACKENDS)}")
     if given.attention == "splash" and not known:
         raise ValueError("splash attention needs to know a model's windows while tracing; use attention 'auto'")
+    if given.attention == "splash" and continued:
+        raise ValueError("splash attention knows no segments that continue others; use attention 'auto'")
     return given.attention
 
 

@@ -21,8 +21,10 @@ _LAST = jnp.iinfo(jnp.int32).max
 
 
 class _Seen(NamedTuple):
-    """Which keys queries see: by their segments, parents and positions [B, T] and the window (None: whatever those are),
-    and of each block of queries which blocks of keys matter [I, I], and how many [I]."""
+    """Which keys queries see, [B, T] each: by segments, parents, and positions within the window, where there is one.
+
+    Of each block of queries also which blocks of keys matter, first of [I, I], and how many, [I].
+    """
 
     segments_BT: jax.Array
     parents_BT: jax.Array | None
@@ -33,54 +35,50 @@ class _Seen(NamedTuple):
 
 
 def blockwise(
-    q_BTNH: jax.Array,
+    q_BKGTH: jax.Array,
     k_BKTH: jax.Array,
     v_BKTH: jax.Array,
+    segments_BT: jax.Array,
     *,
     scale: float,
-    segments_BT: jax.Array | None = None,
     parents_BT: jax.Array | None = None,
     positions_BT: jax.Array | None = None,
-    window: int | jax.Array | None = None,
-    block: int = 128,
-    by_row: bool = True,
+    window: jax.Array | None = None,
+    block: int,
+    by_row: bool,
 ) -> jax.Array:
     """As `attention.attend` of a call's own tokens.
 
     Args:
+        positions_BT: needed where there is a window; by default counted along the row.
         block: queries and keys of a block.
         by_row: one row after the other, each passing over what it alone does not need; otherwise all at once, passing
             over what none needs, for devices that want larger products.
     Returns:
-        [B, T, N, H] in the dtype of q.
+        [B, K, G, T, H] in the dtype of q.
     """
-    B, T, N, H = q_BTNH.shape
-    K = k_BKTH.shape[1]
+    B, T = segments_BT.shape
     block = min(block, -(-T // 8) * 8)
     padding = -T % block
-    q_BKGTH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 3, 1, 4) * jnp.asarray(scale, q_BTNH.dtype)
-    q_BKGTH = jnp.pad(q_BKGTH, ((0, 0),) * 3 + ((0, padding), (0, 0)))
-    k_BKTH, v_BKTH = (jnp.pad(x, ((0, 0), (0, 0), (0, padding), (0, 0))) for x in (k_BKTH, v_BKTH))
-    if segments_BT is None:
-        segments_BT = jnp.ones((B, T), jnp.int32)
-    ids = [None if x is None else jnp.where(x == 0, _LAST, x) for x in (segments_BT, parents_BT)]
-    if window is None:
-        positions_BT = None
-    elif parents_BT is None:
+    q_BKGTH = q_BKGTH * jnp.asarray(scale, q_BKGTH.dtype)
+    if positions_BT is None:
         positions_BT = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32), (B, T))
+    ids = [None if x is None else jnp.where(x == 0, _LAST, x) for x in (segments_BT, parents_BT)]
     of_tokens = [
-        None if x is None else jnp.pad(x, ((0, 0), (0, padding)), constant_values=_LAST) for x in (*ids, positions_BT)
+        None if x is None else jnp.pad(x, ((0, 0), (0, padding)), constant_values=_LAST)
+        for x in (*ids, None if window is None else positions_BT)
     ]
-    window = None if window is None else jnp.asarray(window, jnp.int32)
+    long = [jnp.pad(x, ((0, 0),) * (x.ndim - 2) + ((0, padding), (0, 0))) for x in (q_BKGTH, k_BKTH, v_BKTH)]
 
     def rows(arrays: Any) -> jax.Array:
-        q_BKGTH, k_BKTH, v_BKTH, *of_tokens = arrays
-        return _attend(block, q_BKGTH, k_BKTH, v_BKTH, _Seen(*of_tokens, window, *_blocks(*of_tokens, window, block)))
+        q, k, v, segments_BT, parents_BT, positions_BT = arrays
+        blocks = _blocks(segments_BT, parents_BT, positions_BT, window, block)
+        return _attend(block, q, k, v, _Seen(segments_BT, parents_BT, positions_BT, window, *blocks))
 
-    arrays = (q_BKGTH, k_BKTH, v_BKTH, *of_tokens)
+    arrays = (*long, *of_tokens)
     one_row = by_row and B > 1
     out = jax.lax.map(lambda one: rows(jax.tree.map(lambda x: x[None], one))[0], arrays) if one_row else rows(arrays)
-    return out[:, :, :, :T].transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
+    return out[:, :, :, :T]
 
 
 def _blocks(
@@ -103,7 +101,7 @@ def _blocks(
         if of_queries is not None:
             low_BI, high_BI = ends(of_queries)
             needed_BII |= (low_BI[:, :, None] <= most_BI[:, None]) & (least_BI[:, None] <= high_BI[:, :, None])
-    if positions_BT is not None:
+    if positions_BT is not None and window is not None:
         low_BI, high_BI = ends(positions_BT)
         needed_BII &= low_BI[:, :, None] - high_BI[:, None] < window
     needed_II = jnp.tril(jnp.any(needed_BII, axis=0))
@@ -198,7 +196,7 @@ def _logits(q: jax.Array, k: jax.Array, seen: _Seen, i: jax.Array, j: jax.Array,
     if seen.parents_BT is not None:
         visible_BQS |= of(seen.parents_BT, i)[:, :, None] == of_keys_B1S
     visible_BQS &= (ahead_QS >= 0)[None]
-    if seen.positions_BT is not None:
+    if seen.positions_BT is not None and seen.window is not None:
         visible_BQS &= of(seen.positions_BT, i)[:, :, None] - of(seen.positions_BT, j)[:, None] < seen.window
     return jnp.where(visible_BQS[:, None, None], _dot("BKRH,BKSH->BKRS", q, k), _MASKED)
 

@@ -194,15 +194,23 @@ class Decoder(nnx.Module):
         *,
         positions_BT: jax.Array | None = None,
         segments_BT: jax.Array | None = None,
+        parents_BT: jax.Array | None = None,
         images: jax.Array | None = None,
         key: jax.Array | None = None,
         remat: str = "none",
     ) -> jax.Array:
-        """Normed last hidden states, [B, T, D]. `key` turns adapter dropout on; `remat` see `models.remat`."""
+        """Normed last hidden states, [B, T, D].
+
+        Args:
+            parents_BT: the segment that each token's own continues, its own if there is none; needs `positions_BT`.
+            key: turns adapter dropout on.
+            remat: see `models.remat`.
+        """
         if positions_BT is None:
             positions_BT = segment_positions(jnp.ones_like(tokens_BT) if segments_BT is None else segments_BT)
         x_BTD, images_BT = self.inputs(tokens_BT, images)
-        x_BTD, _ = self._scan(x_BTD, self.places(positions_BT, segments_BT, images_BT), None, key, remat)
+        places = self.places(positions_BT, segments_BT, images_BT)._replace(parents_BT=parents_BT)
+        x_BTD, _ = self._scan(x_BTD, places, None, key, remat)
         return x_BTD
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:

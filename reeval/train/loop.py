@@ -21,6 +21,7 @@ from reeval.data.images import images_sha256
 from reeval.models import remat
 from reeval.models.attention import BACKENDS
 from reeval.progress import progress
+from reeval.prompts import MODES
 from reeval.run import Run, add_adapters, load_base, sees_images
 from reeval.train.arithmetic import flops_per_token
 from reeval.train.checkpoint import Checkpoints
@@ -75,6 +76,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
             two_pass_share=config.data.two_pass_share,
             seed=c.seed,
             own=partial(_own_rows, mesh, c.accumulation),
+            prefixes={mode: conversation.prefix(mode) for mode in MODES},
         )
     )
 

@@ -24,6 +24,7 @@ def sft_loss(
         batch["tokens"],
         positions_BT=batch["positions"],
         segments_BT=batch["segments"],
+        parents_BT=batch.get("parents"),
         images=batch.get("images"),
         key=key,
         remat=remat,

@@ -85,6 +85,7 @@ def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
     batch = {
         name: jax.ShapeDtypeStruct(rows, "float32" if name == "weights" else "int32", sharding=split)
         for name in ("tokens", "targets", "weights", "segments", "positions")
+        + (("parents",) if config.data.batching == "shared" else ())
     }
     if images:
         vision = model.config.vision

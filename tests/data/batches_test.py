@@ -116,6 +116,7 @@ def test_packing_wastes_little_where_rows_are_several_times_as_long_as_conversat
 def ahead(examples: list[dict[str, Example]], **changes: object) -> Iterator[Batch]:
     """The stream that training takes."""
     options = {"batching": "packed", "length": LENGTH, "rows": 2, "accumulation": 2, "multiple": 1, "seed": 3}
+    options["prefixes"] = {}
     own = lambda rows: range(2 * rows)  # noqa: E731
     return iter(batches.stream(examples, **(options | changes), two_pass_share=0.25, own=own))
 

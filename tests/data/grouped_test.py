@@ -134,7 +134,7 @@ def test_grouping_wastes_less_where_a_row_holds_one_conversation() -> None:
     wasted = {
         batching: np.mean([
             np.mean(batch["segments"] == 0)
-            for batch in islice(batches.stream(made, batching=batching, own=range, **options), 60)
+            for batch in islice(batches.stream(made, batching=batching, own=range, prefixes={}, **options), 60)
         ])
         for batching in ("packed", "grouped")
     }  # fmt: skip

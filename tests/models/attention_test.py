@@ -37,23 +37,27 @@ def inputs(B, T, K, G, H):
     return q, k, v, d_out, segments
 
 
-def naive(q, k, v, segments, window, scale):
+def naive(q, k, v, segments, window, scale, parents=None, positions=None):
     """[B, T, N, H] in float64, with nothing but a mask."""
     T, G = q.shape[1], q.shape[2] // k.shape[1]
     k, v = (jnp.repeat(x, G, axis=1) for x in (k, v))
     ahead = np.arange(T)[:, None] - np.arange(T)[None]
-    seen = (ahead >= 0) & (ahead < (window or T))
-    seen = seen[None] & (segments[:, :, None] == segments[:, None])
+    apart = ahead[None] if positions is None else positions[:, :, None] - positions[:, None]
+    seen = (ahead >= 0)[None] & (apart < (window or T))
+    alike = segments[:, :, None] == segments[:, None]
+    if parents is not None:
+        alike |= parents[:, :, None] == segments[:, None]
+    seen = seen & alike
     logits = jnp.where(seen[:, None], jnp.einsum("btnh,bnsh->bnts", q, k) * scale, -jnp.inf)
     return jnp.einsum("bnts,bnsh->btnh", jax.nn.softmax(logits, axis=-1), v)
 
 
-def run(backend, mesh, q, k, v, d_out, segments, window, scale):
+def run(backend, mesh, q, k, v, d_out, segments, window, scale, **continued):
     """The output and the gradients of queries, keys and values, the window an array as a scan over layers has it."""
 
     def made(q, k, v):
         with sharding.activations(mesh, attention=backend):
-            return attend(q, k, v, scale=scale, segments_BS=segments, window=traced, windows=windows)
+            return attend(q, k, v, scale=scale, segments_BS=segments, window=traced, windows=windows, **continued)
 
     windows = () if window is None else (3, window, 2**30)
     traced = None if window is None else jnp.int32(window)
@@ -83,6 +87,33 @@ def test_values_and_gradients_are_those_of_a_naive_attention(backend, case):
             assert np.abs(one).max() < 1e-6
         else:
             assert relative(one, other) < 1e-5
+
+
+@pytest.mark.parametrize("window", [None, 30])
+@pytest.mark.parametrize("backend", ["xla", "blockwise"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
+def test_what_continues_a_segment_sees_it(shape, backend, window):
+    q, k, v, d_out, _ = inputs(4, 300, 2, 2, 64)
+    # Two that others continue, in turn: 20 and 31 tokens, each followed by what counts on from there.
+    sizes, first = [20, 31, 70, 45, 90, 20], (0, 20, 31)
+    segments, parents, positions = (np.zeros((4, 300), np.int32) for _ in range(3))
+    at = 0
+    for number, size in enumerate(sizes, start=1):
+        parent = number if number < 3 else 1 + number % 2
+        own = slice(at, at + size)
+        segments[:, own], parents[:, own] = number, parent
+        positions[:, own] = np.arange(size) + (0 if number < 3 else first[parent])
+        at += size
+    d_out[:, at:] = 0.0
+    mesh = sharding.make_mesh(shape, jax.devices()[: int(np.prod(shape))])
+    continued = {"parents_BS": jnp.asarray(parents), "positions_BT": jnp.asarray(positions)}
+    got = run(backend, mesh, q, k, v, d_out, segments, window, 0.1, **continued)
+    with jax.enable_x64(True):
+        of64 = [jnp.asarray(x, jnp.float64) for x in (q, k, v)]
+        out, back = jax.vjp(lambda q, k, v: naive(q, k, v, segments, window, 0.1, parents, positions), *of64)
+        wanted = [np.asarray(x) for x in (out, *back(jnp.asarray(d_out, jnp.float64)))]
+    for one, other in zip(got, wanted, strict=True):
+        assert relative(one, other) < 1e-5
 
 
 @pytest.mark.parametrize("backend", COMPUTED)
@@ -164,21 +195,30 @@ def test_changing_one_packed_pair_changes_nothing_in_the_other(backend, family):
 
 
 @pytest.mark.parametrize(
-    ("platform", "T", "known", "chosen"),
+    ("platform", "T", "known", "continued", "chosen"),
     [
-        ("cpu", 129, False, "blockwise"),
-        ("cpu", 128, True, "xla"),
-        ("gpu", 2048, False, "blockwise"),
-        ("tpu", 2048, True, "splash"),
-        ("tpu", 2048, False, "xla"),
-        ("tpu", 1, True, "xla"),
+        ("cpu", 129, False, False, "blockwise"),
+        ("cpu", 129, False, True, "blockwise"),
+        ("cpu", 128, True, False, "xla"),
+        ("gpu", 2048, False, True, "blockwise"),
+        ("tpu", 2048, True, False, "splash"),
+        ("tpu", 2048, True, True, "xla"),
+        ("tpu", 2048, False, False, "xla"),
+        ("tpu", 1, True, False, "xla"),
     ],
 )
-def test_auto_is_by_the_platform_of_the_mesh_and_by_shape(platform, T, known, chosen):
-    assert _backend(Placement(None, None, platform, "auto"), T, known) == chosen
+def test_auto_is_by_the_platform_of_the_mesh_and_by_shape(platform, T, known, continued, chosen):
+    assert _backend(Placement(None, None, platform, "auto"), T, known, continued) == chosen
 
 
-@pytest.mark.parametrize(("backend", "said"), [("splash", "to know a model's windows"), ("fast", "is not one of auto")])
-def test_a_backend_that_cannot_do_it_says_so(backend, said):
+@pytest.mark.parametrize(
+    ("backend", "known", "continued", "said"),
+    [
+        ("splash", False, False, "to know a model's windows"),
+        ("splash", True, True, "no segments that continue others"),
+        ("fast", True, False, "is not one of auto"),
+    ],
+)
+def test_a_backend_that_cannot_do_it_says_so(backend, known, continued, said):
     with pytest.raises(ValueError, match=said):
-        _backend(Placement(None, None, "tpu", backend), 300, False)
+        _backend(Placement(None, None, "tpu", backend), 300, known, continued)
