@@ -20,6 +20,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
   reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
+  reeval bench train [--model=DIR] [--against=transformers|none]          the same of fine-tuning
 
 `reeval COMMAND --help` lists a command's flags; --debug shows the traceback of an error.
 train, eval, export and score take --distributed on each of several hosts (--distributed=HOST:PORT,COUNT,INDEX where
@@ -144,7 +145,7 @@ def pairs(argv: Sequence[str]) -> None:
 
 
 def bench(argv: Sequence[str]) -> None:
-    """Benchmarks: `reeval bench score` measures scoring."""
+    """Benchmarks: `reeval bench score` measures scoring, `reeval bench train` training."""
     _one_of(BENCH, argv, bench)
 
 
@@ -178,6 +179,37 @@ def bench_score(argv: Sequence[str]) -> None:
     text("json", "", "A file for all figures.", flag_values=values)
     parse(values, argv, bench_score)
     from reeval.bench.score import Options, run
+
+    run(Options.of(values.flag_values_dict()))
+
+
+def bench_train(argv: Sequence[str]) -> None:
+    """Measure LoRA fine-tuning: its speed, its share of what the device can do, and transformers and PEFT beside it."""
+    values = flags.FlagValues()
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("model", "random", "A checkpoint directory, embedded, or random.", flag_values=values)
+    text("shape", "qwen3_80m", "Of random weights: qwen3_80m, qwen3_0.6b, qwen3_8b or tiny.", flag_values=values)
+    text("tokenizer", "", "Of random weights: a directory; by default the embedded judge's.", flag_values=values)
+    text("pairs", "", "A pair file; by default the training pairs that are shipped.", flag_values=values)
+    number("count", 300, "Pairs to train on at most.", flag_values=values)
+    text("prompt", "clinical-2", "The version of the prompt.", flag_values=values)
+    dtypes = ["auto", "float32", "bfloat16"]
+    flags.DEFINE_enum("dtype", "auto", dtypes, "Of the weights; auto: float32 on a CPU.", flag_values=values)
+    batchings = ["packed", "shared", "grouped"]
+    flags.DEFINE_enum("batching", "shared", batchings, "As config.data.batching.", flag_values=values)
+    text("attention", "auto", "As config.train.attention.", flag_values=values)
+    text("remat", "none", "As config.train.remat.", flag_values=values)
+    number("batch_size", 1, "Rows of a step.", flag_values=values)
+    number("length", 4096, "Tokens of a row.", flag_values=values)
+    number("rank", 16, "Of the adapters.", flag_values=values)
+    number("steps", 4, "Of a repetition.", flag_values=values)
+    flags.DEFINE_enum("against", "transformers", ["transformers", "none"], "The other side.", flag_values=values)
+    sizes = ["2", "4", "8"]
+    flags.DEFINE_list("micro_batches", sizes, "That transformers tries; its best counts.", flag_values=values)
+    number("repetitions", 3, "Of which the median ratio counts.", flag_values=values)
+    text("json", "", "A file for all figures.", flag_values=values)
+    parse(values, argv, bench_train)
+    from reeval.bench.train import Options, run
 
     run(Options.of(values.flag_values_dict()))
 
@@ -231,7 +263,7 @@ def convert(argv: Sequence[str]) -> None:
 # Of a file of reports.
 COLUMNS = ("report", "findings", "impression", "id")
 PAIRS: dict[str, Callable[[Sequence[str]], None]] = {"check": check, "convert": convert}
-BENCH: dict[str, Callable[[Sequence[str]], None]] = {"score": bench_score}
+BENCH: dict[str, Callable[[Sequence[str]], None]] = {"score": bench_score, "train": bench_train}
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,

@@ -31,7 +31,7 @@ from reeval.pairs import Pair
 _FREE_SECTIONS = {"mesh", "eval", "profile"}
 _FREE = {"train.log_every", "train.checkpoint_every"}
 # Of fields that runs of before did not have, what they did.
-_BEFORE = (("model", "quantized", "none"), ("data", "batching", "packed"))
+_BEFORE = (("model", "quantized", "none"), ("data", "batching", "packed"), ("train", "attention", "auto"))
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
     "config.json",

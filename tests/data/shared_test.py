@@ -82,12 +82,12 @@ def test_losses_and_gradients_are_those_of_conversations_by_themselves(
     attention: str, judge: Path, conversation: Conversation, examples: list[dict[str, Example]]
 ) -> None:
     (batch,) = drawn(conversation, examples, 1)
-    chosen = {
+    chosen = [
         (int(batch["examples"][row][at][0]), MODES[batch["parents"][row][at][0] - 1])
         for row in range(ROWS)
         for segment in range(3, batch["segments"][row].max() + 1)
         for at in [batch["segments"][row] == segment]
-    }
+    ]
     alone = [examples[number - 1][mode] for number, mode in chosen]
     length = max(len(example.tokens) for example in alone)
 
