@@ -28,6 +28,9 @@ jax does not find that out by itself). Exit codes: 0 done, 2 a mistake of yours,
 goes on), 1 the rest."""
 
 
+_SHAPES = "qwen3_80m, small_vocabulary_60m, qwen3_0.6b, qwen3_8b or tiny"
+
+
 def train(argv: Sequence[str]) -> None:
     """Fine-tune a judge with LoRA."""
     values = flags.FlagValues()
@@ -162,7 +165,7 @@ def bench_score(argv: Sequence[str]) -> None:
     values = flags.FlagValues()
     text, number = flags.DEFINE_string, flags.DEFINE_integer
     text("model", "random", "A checkpoint directory, embedded, or random.", flag_values=values)
-    text("shape", "qwen3_80m", "Of random weights: qwen3_80m, qwen3_0.6b, qwen3_8b or tiny.", flag_values=values)
+    text("shape", "qwen3_80m", f"Of random weights: {_SHAPES}.", flag_values=values)
     text("tokenizer", "", "Of random weights: a directory; by default the embedded judge's.", flag_values=values)
     text("pairs", "", "A pair file; by default the held-out pairs that are shipped.", flag_values=values)
     number("count", 64, "Pairs to judge at most.", flag_values=values)
@@ -188,7 +191,7 @@ def bench_train(argv: Sequence[str]) -> None:
     values = flags.FlagValues()
     text, number = flags.DEFINE_string, flags.DEFINE_integer
     text("model", "random", "A checkpoint directory, embedded, or random.", flag_values=values)
-    text("shape", "qwen3_80m", "Of random weights: qwen3_80m, qwen3_0.6b, qwen3_8b or tiny.", flag_values=values)
+    text("shape", "qwen3_80m", f"Of random weights: {_SHAPES}.", flag_values=values)
     text("tokenizer", "", "Of random weights: a directory; by default the embedded judge's.", flag_values=values)
     text("pairs", "", "A pair file; by default the training pairs that are shipped.", flag_values=values)
     number("count", 300, "Pairs to train on at most.", flag_values=values)

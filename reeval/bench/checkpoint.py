@@ -25,6 +25,7 @@ from reeval.models.qwen3 import Qwen3Config
 _SIZES = {
     "tiny": (0, 64, 128, 2, 4, 2, 16, True),
     "qwen3_80m": (151936, 384, 1152, 12, 8, 4, 64, True),
+    "small_vocabulary_60m": (0, 640, 1920, 12, 10, 5, 64, True),
     "qwen3_0.6b": (151936, 1024, 3072, 28, 16, 8, 128, True),
     "qwen3_8b": (151936, 4096, 12288, 36, 32, 8, 128, False),
 }

@@ -25,6 +25,8 @@ from reeval.bench.train_table import show
 from reeval.bench.train_task import TrainTask, counted
 from reeval.bench.worker import Worker, worker
 from reeval.files import write_atomically
+from reeval.models import remat
+from reeval.models.attention import BACKENDS
 
 SHIPPED = Path(__file__).parents[1] / "shipped" / "train.jsonl.gz"
 _ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false"}
@@ -85,6 +87,9 @@ class Options:
             raise ValueError(f"--json={self.json}: no such directory")
         if self.shape not in checkpoint.SHAPES:
             raise ValueError(f"--shape={self.shape} is not one of {', '.join(checkpoint.SHAPES)}")
+        for name, known in (("attention", BACKENDS), ("remat", remat.NAMES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"--{name}={getattr(self, name)} is not one of {', '.join(known)}")
         for path in (self.pairs, self.tokenizer, "" if self.model in ("random", "embedded") else self.model):
             if path and not Path(path).exists():
                 raise ValueError(f"{path}: no such file or directory")
