@@ -6,6 +6,7 @@ Source: arXiv 2106.09685; rank-stabilised scaling: arXiv 2312.03732.
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -75,8 +76,8 @@ class LoRA(nnx.Module):
         if key is not None and self.dropout:
             kept = jax.random.bernoulli(key, 1.0 - self.dropout, x.shape)
             x = jnp.where(kept, x / (1.0 - self.dropout), 0).astype(x.dtype)
-        low_rank = jnp.einsum(self.a_equation, x, self.a[...].astype(x.dtype))
-        return jnp.einsum(self.b_equation, low_rank, self.b[...].astype(x.dtype)) * jnp.asarray(self.scale, x.dtype)
+        low_rank = _thin(self.a_equation, x, self.a[...].astype(x.dtype))
+        return _thin(self.b_equation, low_rank, self.b[...].astype(x.dtype)) * jnp.asarray(self.scale, x.dtype)
 
     def delta(self) -> jax.Array:
         """What the adapter adds to the weight, float32, of the weight's shape."""
@@ -89,6 +90,27 @@ class LoRA(nnx.Module):
     @staticmethod
     def _stack(variable: LoRAParam) -> tuple[int, ...]:
         return variable.shape[:1] if "layers" in variable.get_metadata("axes") else ()
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _thin(equation: str, x: jax.Array, w: jax.Array) -> jax.Array:
+    """An einsum over or to the rank. On the way back the thin operand stands first in the product that gives w's
+    gradient: XLA transposes the first, which on a CPU takes longer than the product if it is the wide one."""
+    return jnp.einsum(equation, x, w)
+
+
+def _thin_forward(equation: str, x: jax.Array, w: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _thin(equation, x, w), (x, w)
+
+
+def _thin_backward(equation: str, kept: tuple[jax.Array, jax.Array], d_out: jax.Array) -> tuple[jax.Array, jax.Array]:
+    (x, w), (of_x, of_w, out) = kept, _letters(equation)
+    first, second = ((d_out, out), (x, of_x)) if "R" in out else ((x, of_x), (d_out, out))
+    d_w = jnp.einsum(f"{first[1]},{second[1]}->{of_w}", first[0], second[0])
+    return jnp.einsum(f"{out},{of_w}->{of_x}", d_out, w), d_w
+
+
+_thin.defvjp(_thin_forward, _thin_backward)
 
 
 def add(model: nnx.Module, config: LoRAConfig, module_names: Callable[[str], str | None], *, rngs: nnx.Rngs) -> None:
