@@ -23,6 +23,10 @@ class LoRAParam(nnx.Param):
     """An adapter's weight."""
 
 
+# All that full fine-tuning changes: the decoder's weights, and not what sees.
+DECODER = nnx.All(nnx.Param, nnx.Not(nnx.Any(nnx.PathContains("vision"), nnx.PathContains("projector"))))
+
+
 @dataclasses.dataclass(frozen=True)
 class LoRAConfig:
     """`targets` is a regex that the whole Hugging Face module name must match, e.g. `self_attn.q_proj`."""
@@ -165,22 +169,25 @@ class Parts:
     treedef: Any
     names: tuple[str, ...]
 
-    def assemble(self, adapter: Mapping[str, jax.Array], base: nnx.State) -> Any:
-        """The model with these adapter weights, by the names that `take_apart` gave, over this base."""
-        state = jax.tree.unflatten(self.treedef, [adapter[name] for name in self.names])
-        return nnx.merge(self.graph, state, base)
+    def assemble(self, trained: Mapping[str, jax.Array], rest: nnx.State) -> Any:
+        """The model with these trained weights, by the names that `take_apart` gave, over the rest."""
+        state = jax.tree.unflatten(self.treedef, [trained[name] for name in self.names])
+        return nnx.merge(self.graph, state, rest)
 
 
-def take_apart(model: nnx.Module) -> tuple[Parts, dict[str, Any], nnx.State]:
-    """Split a model for functional steps: what never changes, adapter weights by dotted path, and the base.
+def take_apart(model: nnx.Module, which: Any = LoRAParam) -> tuple[Parts, dict[str, Any], nnx.State]:
+    """Split a model for functional steps: what never changes, trained weights by dotted path, and the rest.
 
     Works on abstract models too. The dict is what gradients are taken of and what checkpoints hold.
+
+    Args:
+        which: an nnx filter of what is trained; `LoRAParam`, or `DECODER` for all of it.
     """
-    graph, adapter, base = nnx.split(model, LoRAParam, ...)
-    leaves, treedef = jax.tree.flatten_with_path(adapter)
+    graph, trained, rest = nnx.split(model, which, ...)
+    leaves, treedef = jax.tree.flatten_with_path(trained)
     names = tuple(".".join(str(key.key) for key in path if hasattr(key, "key")) for path, _ in leaves)
     assert len(set(names)) == len(names)
-    return Parts(graph, treedef, names), {name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}, base
+    return Parts(graph, treedef, names), {name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}, rest
 
 
 def merge_weights(parts: Parts, adapter: Mapping[str, jax.Array], base: nnx.State) -> nnx.State:

@@ -181,3 +181,17 @@ def test_a_sharded_model_gives_the_same():
     graph, state = nnx.split(model)
     placed = jax.device_put(state, sharding.state_shardings(mesh, state))
     assert relative(run(nnx.merge(graph, placed)), expected) < TOLERANCE
+
+
+@both
+def test_a_whole_decoder_comes_apart_by_name_and_together_again(family: str) -> None:
+    model = make_model(family=family)
+    expected = run(model)
+    parts, trained, rest = lora.take_apart(model, lora.DECODER)
+    assert not jax.tree.leaves(rest)
+    assert sum(x.size for x in trained.values()) == sum(x.size for x in jax.tree.leaves(nnx.state(model)))
+    assert {"layers.attn.q.w", "layers.mlp.down.w"} <= set(trained)
+    whole = parts.assemble(trained, rest)
+    np.testing.assert_array_equal(run(whole), expected)
+    without = parts.assemble(trained | {"layers.mlp.down.w": jnp.zeros_like(trained["layers.mlp.down.w"])}, rest)
+    assert relative(run(without), expected) > TOLERANCE

@@ -56,6 +56,15 @@ def test_the_judge_has_the_parameters_of_the_real_one_and_small_float32_adapters
     assert {key: x.shape for key, x in seeing.items()} == {key: x.shape for key, x in adapter.items()}
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_all_of_the_decoder_can_be_trained_and_nothing_that_sees(name: str, config: ConfigDict) -> None:
+    model = abstract_judge(config, images=True)
+    adapters = elements(lora.take_apart(model)[1])
+    _, trained, rest = lora.take_apart(model, lora.DECODER)
+    decoder, sight = PARAMETERS[name]
+    assert (elements(trained), elements(rest)) == (decoder + adapters, sight)
+
+
 @pytest.mark.parametrize(
     ("name", "mesh", "images"),
     [
