@@ -7,7 +7,7 @@ Memory:   by compilation without a TPU, of 17.18 GB a chip on v5e:2x2, the small
           three images in each row: training step 9.36 GB, prefill 7.35 GB, decode 7.41 GB
           reeval plan --config=configs/medgemma_4b.py --config.model.path=DIR --topology=v5e:2x2
 Duration: not measured. A step of 8 x 3072 tokens is 3.8e14 FLOP at 4 per parameter and token, 750 steps 2.9e17; the
-          tower adds 5.5e12 an image, forward alone. By the plan's roofline a step takes 1.35 s on v5e:2x2 at the least,
+          tower adds 5.5e12 an image, forward alone. By the plan's roofline a step takes 1.27 s on v5e:2x2 at the least,
           by what it moves in HBM.
 Expected: not known: nobody has run it on the real weights and ReEvalMed yet.
 

@@ -53,7 +53,8 @@ def training_step(config: ConfigDict, devices: Sequence[Any]) -> Program:
     accumulated, rows, length = batch["tokens"].shape
     many = f"{accumulated} x " if accumulated > 1 else ""
     tokens = accumulated * rows * length
-    least = _least(hf.load_config(base_directory(config)), base, tokens, length, batch.get("images"))
+    verdicts = accumulated * rows * min(config.train.loss_chunk, length)
+    least = _least(hf.load_config(base_directory(config)), base, tokens, length, verdicts, batch.get("images"))
     return Program("training step", f"{many}{rows} rows of {length} tokens", mesh, traced, arguments, 0, tokens, least)
 
 
@@ -99,12 +100,15 @@ def _engine(config: ConfigDict, mesh: Mesh, graph: nnx.GraphDef, weights: nnx.St
     )
 
 
-def _least(shape: Any, base: Any, tokens: int, length: int, images: Any) -> float:
+def _least(shape: Any, base: Any, tokens: int, length: int, verdicts: int, images: Any) -> float:
     """FLOP of a step without recomputation: 4 a base parameter that multiplies, forward and back, and token, since
-    frozen weights need no gradient; 12 a pair of positions, head and its size for attention, whatever is masked;
+    frozen weights need no gradient, but of the head for verdict tokens alone, of which the program's loop counts one
+    chunk; 12 a pair of positions, head and its size for attention, whatever is masked;
     of images forward alone."""
     decoder, seeing = parameters(base, tied=shape.tied)
-    least = 4.0 * decoder * tokens + 12.0 * shape.num_layers * shape.num_heads * shape.head_dim * tokens * length
+    head = shape.vocab_size * shape.d_model
+    least = 4.0 * ((decoder - head) * tokens + head * verdicts)
+    least += 12.0 * shape.num_layers * shape.num_heads * shape.head_dim * tokens * length
     if images is not None:
         v = shape.vision
         patches = (v.image_size // v.patch_size) ** 2
