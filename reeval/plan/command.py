@@ -127,8 +127,8 @@ def _assumptions(chip: Chip, slices: int) -> list[str]:
         f"A chip: {rates} (Google Cloud's documentation). The roofline is the longest of four times at these rates, "
         "each as if nothing else took any: a lower bound, not a forecast.",
         "FLOP: of matrix products and convolutions in the program as traced, bodies of scans as often as they run, an "
-        "equal share a chip. Without recomputation: 4 a base parameter and token, of the head for one chunk of verdict tokens, attention of all "
-        "pairs, images.",
+        "equal share a chip. Without recomputation: 4 a base parameter and token, of the head for one chunk "
+        "of verdict tokens, attention of all pairs, images.",
         "HBM: operands and results of each compiled instruction that is not fused, bodies as often as they run; "
         "collectives: (n-1)/n of the gathered array among n chips, twice that for an all-reduce. Both estimates.",
         "A decode run's loop ends with the data and counts as one step; what is before and after it counts whole.",
