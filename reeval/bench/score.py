@@ -2,11 +2,9 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -14,8 +12,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from reeval import embedded, hf
-from reeval.bench import checkpoint, figures
+from reeval import hf
+from reeval.bench import figures, given
 from reeval.bench.costs import Costs
 from reeval.bench.limits import Limit, Limits
 from reeval.bench.ours import Ours
@@ -67,12 +65,12 @@ class Options:
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> "Options":
         """Of the command's flags, by name. Raises ValueError as `check` does."""
-        given = {field.name: flags[field.name] for field in dataclasses.fields(cls)}
+        values = {field.name: flags[field.name] for field in dataclasses.fields(cls)}
         try:
-            given["batch_sizes"] = [int(size) for size in given["batch_sizes"]]
+            values["batch_sizes"] = [int(size) for size in values["batch_sizes"]]
         except ValueError:
             raise ValueError("--batch_sizes are whole numbers with commas, such as 8,16,32") from None
-        return cls(**given)
+        return cls(**values)
 
     def check(self) -> None:
         """Raises ValueError, naming the flag."""
@@ -81,17 +79,7 @@ class Options:
                 raise ValueError(f"--{name} must be at least 1")
         if self.slots < 0 or any(size < 1 for size in self.batch_sizes):
             raise ValueError("--slots and --batch_sizes must be at least 1")
-        if self.json and not Path(self.json).parent.is_dir():
-            raise ValueError(f"--json={self.json}: no such directory")
-        if self.shape not in checkpoint.SHAPES:
-            raise ValueError(f"--shape={self.shape} is not one of {', '.join(checkpoint.SHAPES)}")
-        for path in (self.pairs, self.tokenizer, "" if self.model in ("random", "embedded") else self.model):
-            if path and not Path(path).exists():
-                raise ValueError(f"{path}: no such file or directory")
-        if self.tokenizer and self.model != "random":
-            raise ValueError("--tokenizer goes with --model=random alone; a checkpoint directory has its own")
-        if self.against == "transformers" and importlib.util.find_spec("torch") is None:
-            raise ValueError("--against=transformers needs torch: pip install 'reeval[bench]', or give --against=none")
+        given.check(self, ["torch"])
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -102,7 +90,7 @@ def run(options: Options) -> dict[str, Any]:
         platform: str = limit("platform")
         dtype = options.dtype if options.dtype != "auto" else "float32" if platform == "cpu" else "bfloat16"
         limits: Limits = limit("measure", dtype)
-    with _model(options, dtype) as model:
+    with given.model_directory(options, dtype) as model:
         task = Task(
             model=model,
             pairs=Path(options.pairs or SHIPPED),
@@ -120,18 +108,6 @@ def run(options: Options) -> dict[str, Any]:
     if options.json:
         write_atomically(Path(options.json), json.dumps(results, indent=2) + "\n")
     return results
-
-
-@contextlib.contextmanager
-def _model(options: Options, dtype: str) -> Iterator[Path]:
-    if options.model != "random":
-        yield embedded.DIRECTORY if options.model == "embedded" else Path(options.model)
-        return
-    with tempfile.TemporaryDirectory(prefix="reeval-bench-") as directory:
-        _say(f"writing random weights, {options.shape}")
-        tokenizer = Path(options.tokenizer) if options.tokenizer else embedded.DIRECTORY
-        checkpoint.write_random(Path(directory), options.shape, tokenizer, dtype)
-        yield Path(directory)
 
 
 def _measured(task: Task, options: Options, limits: Limits, sizes: Sequence[int]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import sys
 import tempfile
@@ -15,8 +14,8 @@ import ml_dtypes
 import numpy as np
 from ml_collections import ConfigDict
 
-from reeval import embedded, hf, pairs
-from reeval.bench import checkpoint, figures
+from reeval import hf, pairs
+from reeval.bench import figures, given
 from reeval.bench.costs import Costs
 from reeval.bench.limits import Limit, Limits
 from reeval.bench.train_ours import TrainOurs
@@ -69,12 +68,12 @@ class Options:
     @classmethod
     def of(cls, flags: Mapping[str, Any]) -> "Options":
         """Of the command's flags, by name. Raises ValueError."""
-        given = {field.name: flags[field.name] for field in dataclasses.fields(cls)}
+        values = {field.name: flags[field.name] for field in dataclasses.fields(cls)}
         try:
-            given["micro_batches"] = [int(size) for size in given["micro_batches"]]
+            values["micro_batches"] = [int(size) for size in values["micro_batches"]]
         except ValueError:
             raise ValueError("--micro_batches are whole numbers with commas, such as 2,4,8") from None
-        return cls(**given)
+        return cls(**values)
 
     def check(self) -> None:
         """Raises ValueError, naming the flag."""
@@ -83,23 +82,10 @@ class Options:
                 raise ValueError(f"--{name} must be at least 1")
         if not self.micro_batches or any(size < 1 for size in self.micro_batches):
             raise ValueError("--micro_batches must be at least 1")
-        if self.json and not Path(self.json).parent.is_dir():
-            raise ValueError(f"--json={self.json}: no such directory")
-        if self.shape not in checkpoint.SHAPES:
-            raise ValueError(f"--shape={self.shape} is not one of {', '.join(checkpoint.SHAPES)}")
         for name, known in (("attention", BACKENDS), ("remat", remat.NAMES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"--{name}={getattr(self, name)} is not one of {', '.join(known)}")
-        for path in (self.pairs, self.tokenizer, "" if self.model in ("random", "embedded") else self.model):
-            if path and not Path(path).exists():
-                raise ValueError(f"{path}: no such file or directory")
-        if self.tokenizer and self.model != "random":
-            raise ValueError("--tokenizer goes with --model=random alone; a checkpoint directory has its own")
-        missing = [name for name in ("torch", "peft") if importlib.util.find_spec(name) is None]
-        if self.against == "transformers" and missing:
-            raise ValueError(
-                f"--against=transformers needs {missing[0]}: pip install 'reeval[bench]', or give --against=none"
-            )
+        given.check(self, ["torch", "peft"])
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -123,18 +109,10 @@ def run(options: Options) -> dict[str, Any]:
 @contextlib.contextmanager
 def _directory(options: Options, dtype: str) -> Iterator[tuple[Path, Path, Path]]:
     """The model, the pairs, and where the first adapter is to stand."""
-    with tempfile.TemporaryDirectory(prefix="reeval-bench-") as made:
-        directory = Path(made)
-        if options.model == "random":
-            _say(f"writing random weights, {options.shape}")
-            tokenizer = Path(options.tokenizer) if options.tokenizer else embedded.DIRECTORY
-            checkpoint.write_random(directory / "model", options.shape, tokenizer, dtype)
-            model = directory / "model"
-        else:
-            model = embedded.DIRECTORY if options.model == "embedded" else Path(options.model)
+    with tempfile.TemporaryDirectory(prefix="reeval-bench-") as made, given.model_directory(options, dtype) as model:
         labelled = pairs.read(options.pairs or SHIPPED, labelled=True)
-        pairs.write(directory / "train.jsonl", labelled[: options.count])
-        yield model, directory / "train.jsonl", directory / "adapter"
+        pairs.write(Path(made) / "train.jsonl", labelled[: options.count])
+        yield model, Path(made) / "train.jsonl", Path(made) / "adapter"
 
 
 def _config(options: Options, model: Path, train: Path, dtype: str) -> ConfigDict:

@@ -1,6 +1,5 @@
 """The command: what it measures, what it writes, and what it says to a mistake. In one process, to be quick."""
 
-import contextlib
 import importlib.util
 import json
 
@@ -8,22 +7,8 @@ import pytest
 import random_judge
 
 from reeval import cli, embedded, pairs
-from reeval.bench import limits, score
+from reeval.bench import score
 from reeval.bench.score import Options
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Sides in this process, and a device that is quickly measured."""
-
-    @contextlib.contextmanager
-    def worker(make, *arguments, environment):
-        side = make(*arguments)
-        yield lambda method, *given: getattr(side, method)(*given)
-
-    monkeypatch.setattr(score, "worker", worker)
-    monkeypatch.setattr(limits, "_SIZES", {"cpu": (64,)})
-    monkeypatch.setattr(limits, "_BYTES", {"cpu": 2**16})
 
 
 @pytest.fixture

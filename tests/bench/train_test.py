@@ -1,6 +1,5 @@
 """`reeval bench train`: both sides take the same steps, and mistakes are one line. In one process, to be quick."""
 
-import contextlib
 import importlib.util
 import json
 
@@ -8,23 +7,9 @@ import pytest
 import random_judge
 
 from reeval import cli, embedded, pairs
-from reeval.bench import limits, train
+from reeval.bench import train
 from reeval.bench.train import Options
 from reeval.bench.train_peer import KINDS
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Sides in this process, and a device that is quickly measured."""
-
-    @contextlib.contextmanager
-    def worker(make, *arguments, environment):
-        side = make(*arguments)
-        yield lambda method, *given: getattr(side, method)(*given)
-
-    monkeypatch.setattr(train, "worker", worker)
-    monkeypatch.setattr(limits, "_SIZES", {"cpu": (64,)})
-    monkeypatch.setattr(limits, "_BYTES", {"cpu": 2**16})
 
 
 @pytest.fixture
