@@ -17,6 +17,9 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     return ConfigDict(
         {
+            "tuning": "from_scratch",
+            "prompt": "compact-1",
+            "mesh": (-1, 1, 1),
             # Wider learns less in the same time: how many tokens it sees matters more.
             "model": {
                 "vocab_size": 1536,
@@ -33,8 +36,6 @@ def get_config() -> ConfigDict:
             "data": {
                 "rows": 32,
                 "length": 256,
-                "prompt": "compact-1",
-                "seed": 0,
                 # Short reports first: (until this share of the run, least and most sentences of a report).
                 "curriculum": ((0.08, 1, 1), (0.2, 1, 2), (0.4, 1, 4), (1.0, 2, 4)),
                 "scrambled": 0.4,
@@ -47,14 +48,20 @@ def get_config() -> ConfigDict:
             },
             "train": {
                 "steps": 2_667,
-                "minutes": 90.0,
                 "muon_rate": 0.02,
                 "adam_rate": 3e-3,
                 "warmup": 0.02,
+                # What computes attention: auto (by the mesh), xla, blockwise or splash.
+                "attention": "auto",
+                # Processes that make pairs.
                 "workers": 1,
                 "log_every": 25,
-                "evaluations": 3,
+                "checkpoint_every": 250,
+                # Of each split, judged in both modes after the last step.
                 "evaluation_pairs": 128,
+                "seed": 0,
             },
+            # The first and the last step of which a trace is written; none without.
+            "profile": {"steps": ()},
         }
     )

@@ -15,6 +15,8 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     return ConfigDict(
         {
+            # lora, or full: all weights of the decoder, and no word of "lora" counts; that takes float32.
+            "tuning": "lora",
             "model": {"path": "embedded", "dtype": "float32", "quantized": "none"},
             "prompt": "compact-1",
             "mesh": (-1, 1, 1),

@@ -32,12 +32,15 @@ _SHAPES = "qwen3_80m, small_vocabulary_60m, qwen3_0.6b, qwen3_8b or tiny"
 
 
 def train(argv: Sequence[str]) -> None:
-    """Fine-tune a judge with LoRA."""
+    """Fine-tune a judge, or train a small one from scratch."""
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
     with_config(argv, train, values)
-    from reeval.train.loop import train as run
-
+    run: Callable[..., object]
+    if values.config.get("tuning") == "from_scratch":
+        from reeval.from_scratch.loop import train as run
+    else:
+        from reeval.train.loop import train as run
     run(values.config, values.workdir)
 
 

@@ -1,4 +1,4 @@
-"""A run's newest adapter as a directory that leaves: a merged Hugging Face checkpoint, or a PEFT adapter."""
+"""A run's newest weights as a directory that leaves: a Hugging Face checkpoint, or a PEFT adapter."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ import jax
 from ml_collections import ConfigDict
 
 from reeval import hf, hosts, lora, sharding, verdicts
-from reeval.run import Run, base_directory, lora_config, recorded_config
+from reeval.from_scratch.judge import save_judge
+from reeval.run import Run, base_directory, lora_config, recorded_config, trained_weights
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.real_size import abstract_judge
 
@@ -23,12 +24,26 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
     Args:
         format: "merged", a whole checkpoint; or "adapter", for PEFT, to be laid over the base model.
     Raises:
-        ValueError: if the directory holds no run or no checkpoint, or `out` may not be written.
+        ValueError: if the directory holds no run or no checkpoint, it has no adapter and is asked for one, or `out`
+            may not be written.
     """
     config = recorded_config(workdir)
     run = Run(config, workdir)
+    if format == "adapter" and config.tuning != "lora":
+        raise ValueError(f"{workdir}: its run trained all weights and has no adapter; use --format=merged")
+    if config.tuning == "from_scratch":
+        step = save_judge(run, out)
+    else:
+        step = _save_tuned(config, run, Path(out), format)
+    if hosts.first():
+        print(f"wrote the {format} judge of step {step} to {out}")
+
+
+def _save_tuned(config: ConfigDict, run: Run, out: Path, format: str) -> int:
+    """Of a judge that was fine-tuned; gives its step."""
     base, settings = base_directory(config), lora_config(config)
-    step, adapter = Checkpoints.newest_adapter(run.checkpoints, _abstract_adapter(config))
+    step, trained = Checkpoints.newest_trained(run.checkpoints, _abstract_trained(config))
+    how = f"LoRA, rank {settings.rank}, alpha {settings.alpha:g}, rsLoRA {settings.rslora}"
     card = hf.model_card(
         base_name="the embedded judge of reeval" if config.model.path == "embedded" else base.name,
         adapter=format == "adapter",
@@ -39,27 +54,29 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
             "pairs": Path(config.data.train).name,
             "share of two-pass conversations": config.data.two_pass_share,
             "learning rate": config.train.learning_rate,
-            "LoRA": f"rank {settings.rank}, alpha {settings.alpha:g}, rsLoRA {settings.rslora}",
+            "tuning": how if config.tuning == "lora" else "all weights of the decoder",
         },
         prompt_version=config.prompt,
         format_version=verdicts.FORMAT_VERSION,
         demonstration=config.model.path == "embedded",
     )
-    if not hosts.first():
-        return
     record = {"prompt": config.prompt, "format": verdicts.FORMAT_VERSION}
+    if not hosts.first():
+        return step
     if format == "adapter":
-        hf.save_adapter(out, base, adapter, settings, card=card, record=record)
+        hf.save_adapter(out, base, trained, settings, card=card, record=record)
+    elif config.tuning == "lora":
+        hf.save_merged(out, base, trained, settings, card=card, record=record)
     else:
-        hf.save_merged(out, base, adapter, settings, card=card, record=record)
-    print(f"wrote the {format} judge of step {step} to {out}")
+        hf.save_merged(out, base, trained=trained, card=card, record=record)
+    return step
 
 
-def _abstract_adapter(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the adapter, whole on every device, without a model in memory."""
-    _, adapter, _ = lora.take_apart(abstract_judge(config))
+def _abstract_trained(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of what was trained, whole on every device, without a model in memory."""
+    _, trained, _ = lora.take_apart(abstract_judge(config), trained_weights(config))
     whole = sharding.replicated(sharding.make_mesh((-1, 1, 1)))
-    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole) for name, x in adapter.items()}
+    return {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole) for name, x in trained.items()}
 
 
 def _results(run: Run, step: int) -> list[dict[str, Any]]:

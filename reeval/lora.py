@@ -24,7 +24,7 @@ class LoRAParam(nnx.Param):
 
 
 # All that full fine-tuning changes: the decoder's weights, and not what sees.
-DECODER = nnx.All(nnx.Param, nnx.Not(nnx.Any(nnx.PathContains("vision"), nnx.PathContains("projector"))))
+DECODER: Any = nnx.All(nnx.Param, nnx.Not(nnx.Any(nnx.PathContains("vision"), nnx.PathContains("projector"))))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,9 +29,14 @@ from reeval.pairs import Pair
 
 # What may differ between a run and its continuation: where it runs and how often it reports.
 _FREE_SECTIONS = {"mesh", "eval", "profile"}
-_FREE = {"train.log_every", "train.checkpoint_every"}
+_FREE = {"train.log_every", "train.checkpoint_every", "train.workers", "train.evaluation_pairs"}
 # Of fields that runs of before did not have, what they did.
-_BEFORE = (("model", "quantized", "none"), ("data", "batching", "packed"), ("train", "attention", "auto"))
+_BEFORE = (
+    (None, "tuning", "lora"),
+    ("model", "quantized", "none"),
+    ("data", "batching", "packed"),
+    ("train", "attention", "auto"),
+)
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
     "config.json",
@@ -87,9 +92,10 @@ class Run:
         Raises:
             ValueError: if it holds another, naming the first field that differs.
         """
+        train = self.config.data.get("train")  # no file where pairs are made as they are needed
         record = {
             "config": json.loads(self.config.to_json_best_effort()),
-            "train_pairs_sha256": file_sha256(self.config.data.train),
+            "train_pairs_sha256": None if train is None else file_sha256(train),
             "train_images_sha256": images_sha256,
             "versions": versions(),
             "environment": {
@@ -106,12 +112,12 @@ class Run:
             self._must_split_batches_alike(before, mesh)
             if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
                 raise ValueError(
-                    f"{self.config.data.train}: has changed since the run in {self.name} began; restore it or "
+                    f"{train}: has changed since the run in {self.name} began; restore it or "
                     "choose another --workdir"
                 )
             if before.get("train_images_sha256") != images_sha256:
                 raise ValueError(
-                    f"{self.config.data.train}: its images have changed since the run in {self.name} began; restore "
+                    f"{train}: its images have changed since the run in {self.name} began; restore "
                     "them or choose another --workdir"
                 )
         hosts.wait("the run is looked at")
@@ -124,11 +130,11 @@ class Run:
     def check_judge(self) -> None:
         """Make sure that the directory's run trained the judge that the config describes. Raises ValueError."""
         before = recorded_config(self.workdir).to_dict()
-        self._must_equal(before, json.loads(self.config.to_json_best_effort()), {"model", "prompt", "lora"})
+        self._must_equal(before, json.loads(self.config.to_json_best_effort()), {"tuning", "model", "prompt", "lora"})
 
     def _must_split_batches_alike(self, before: dict[str, Any], mesh: Mesh) -> None:
         """Grouped batches have a multiple of the rows that the mesh splits them into: another mesh has others."""
-        if self.config.data.batching != "grouped":
+        if self.config.data.get("batching") != "grouped":
             return
         shape = before["environment"]["mesh"]
         parts = shape["data"] * shape["fsdp"]
@@ -165,7 +171,8 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(record["config"], dict):
             raise TypeError
         for section, name, was in _BEFORE:
-            record["config"][section].setdefault(name, was)
+            of = record["config"][section] if section else record["config"]
+            of.setdefault(name, was)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: damaged; restore it or choose another --workdir") from None
     return record
@@ -228,8 +235,15 @@ def conversation(directory: Path, prompt: str, images: bool) -> Conversation:
         raise ValueError(f"{directory}: {reason}; fetch the tokenizer's files again") from None
 
 
+def trained_weights(config: ConfigDict) -> Any:
+    """The nnx filter of what a config trains."""
+    return lora.DECODER if config.tuning == "full" else lora.LoRAParam
+
+
 def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:
-    """Give the model the config's adapters, fresh ones, placed on the mesh."""
+    """Give the model the config's adapters, fresh ones, placed on the mesh, if it is those that it trains."""
+    if config.tuning != "lora":
+        return
     lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(config.train.seed))
     adapters = nnx.state(model, lora.LoRAParam)
     nnx.update(model, jax.device_put(adapters, sharding.state_shardings(mesh, adapters)))

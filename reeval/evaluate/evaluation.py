@@ -29,6 +29,7 @@ from reeval.run import (
     file_sha256,
     load_base,
     sees_images,
+    trained_weights,
 )
 from reeval.train.checkpoint import Checkpoints
 from reeval.verdicts import FORMAT_VERSION
@@ -40,7 +41,7 @@ _SEND_SECONDS = 30.0
 
 
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
-    """Judge the benchmark pairs of a config with the run's newest adapter, and with the base if the config asks.
+    """Judge the benchmark pairs of a config with the newest weights of the run, and with the base if the config asks.
 
     Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come: a killed evaluation goes on where it stopped.
 
@@ -62,14 +63,14 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     seen = images_sha256(benchmark) if images else None
     model, conversation = load_base(config, mesh, images)
     # Merged into a base of int8 an adapter would be rounded as that is: it stays beside it, where it was trained.
-    beside = config.model.quantized != "none"
-    if not beside:
+    merges = config.tuning == "lora" and config.model.quantized == "none"
+    if merges:
         graph, weights = nnx.split(model)
     add_adapters(config, model, mesh)
-    if beside:
+    if not merges:
         graph, weights = nnx.split(model)  # a fresh adapter adds nothing, so that this is the base
-    parts, fresh, base = lora.take_apart(model)
-    step, adapter = Checkpoints.newest_adapter(run.checkpoints, fresh)
+    parts, fresh, base = lora.take_apart(model, trained_weights(config))
+    step, trained = Checkpoints.newest_trained(run.checkpoints, fresh)
     judge = Judge(
         graph,
         conversation,
@@ -101,10 +102,10 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     results: dict[str, Any] = {"settings": what, "judges": {}}
     verdicts: dict[str, list[list[dict[str, Any]]]] = {mode: [] for mode in MODES}
     for name in ("base", "tuned") if config.eval.base else ("tuned",):
-        at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(sharding.whole(mesh, adapter)))
+        at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(sharding.whole(mesh, trained)))
         if name == "tuned":
             # In place of the base: two models of real size would not fit.
-            weights = nnx.state(parts.assemble(adapter, base)) if beside else lora.merge_weights(parts, adapter, base)
+            weights = lora.merge_weights(parts, trained, base) if merges else nnx.state(parts.assemble(trained, base))
         directory = run.evaluations / (name if name == "base" else f"step-{at_step:06d}")
         summaries = {}
         for mode in MODES:
@@ -205,8 +206,8 @@ def _sign(path: Path, signature: dict[str, Any]) -> None:
     write_atomically(beside, json.dumps(signature, indent=2) + "\n")
 
 
-def _sha256(adapter: dict[str, jax.Array]) -> str:
+def _sha256(weights: dict[str, jax.Array]) -> str:
     digest = hashlib.sha256()
-    for name in sorted(adapter):
-        digest.update(name.encode() + np.asarray(adapter[name]).tobytes())
+    for name in sorted(weights):
+        digest.update(name.encode() + np.asarray(weights[name]).tobytes())
     return digest.hexdigest()

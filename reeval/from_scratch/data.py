@@ -8,9 +8,9 @@ import os
 import random
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -133,20 +133,24 @@ def sources(options: DataOptions, step: int, progress: float) -> Iterator[Pair]:
         yield scrambled(next(bare), rng) if rng.random() < options.scrambled else next(plain)
 
 
-def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float) -> dict[str, np.ndarray]:
-    """One batch: tokens, parts, tags, segments and positions, each [rows, length], in types that travel well.
-
-    A conversation goes into the first row that has room for it; one that is longer than a row is left out.
-    """
-    rng = random.Random(f"modes{options.seed}-{step}")
-    shape = (options.rows, options.length)
-    batch: dict[str, np.ndarray] = {
+def empty_batch(*shape: int) -> dict[str, np.ndarray]:
+    """A batch that is all padding."""
+    return {
         "tokens": np.zeros(shape, np.int16),
         "parts": np.full(shape, PADDING, np.int8),
         "tags": np.full(shape, NO_TAG, np.int8),
         "segments": np.zeros(shape, np.int16),
         "positions": np.zeros(shape, np.int16),
     }
+
+
+def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float) -> dict[str, np.ndarray]:
+    """One batch: tokens, parts, tags, segments and positions, each [rows, length], in types that travel well.
+
+    A conversation goes into the first row that has room for it; one that is longer than a row is left out.
+    """
+    rng = random.Random(f"modes{options.seed}-{step}")
+    batch = empty_batch(options.rows, options.length)
     true_share = next(share for until, share in options.true_severities if progress < until or until == 1)
     used = [0] * options.rows
     misses = 0
@@ -172,6 +176,61 @@ def make_batch(tagger: Tagger, options: DataOptions, step: int, progress: float)
     raise AssertionError("sources never end")
 
 
+class Batches:
+    """The batches of a run of `steps`, in order, made ahead by `workers` processes (0: by this one); to be closed.
+
+    What comes next is all that its state is.
+    """
+
+    def __init__(self, tokenizer_file: Path, options: DataOptions, steps: int, workers: int):
+        self._made_of = (str(tokenizer_file), options)
+        self._steps, self._workers = steps, workers
+        self._next = 0
+        self._pool: Any = None
+        self._tagger: Tagger | None = None
+        self._pending: deque = deque()
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self._next >= self._steps:
+            raise StopIteration
+        made = self._from_worker() if self._workers else self._made_here(self._next)
+        self._next += 1
+        return made
+
+    def get_state(self) -> dict[str, int]:
+        return {"next": self._next}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        self._next = state["next"]
+        self._pending.clear()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool.join()
+            self._pool = None
+
+    def _made_here(self, step: int) -> dict[str, np.ndarray]:
+        if self._tagger is None:
+            file, options = self._made_of
+            self._tagger = Tagger(Tokenizer.from_file(file), options.prompt)
+        return make_batch(self._tagger, self._made_of[1], step, step / self._steps)
+
+    def _from_worker(self) -> dict[str, np.ndarray]:
+        if self._pool is None:
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel enough
+            self._pool = get_context("spawn").Pool(self._workers, _start_worker, self._made_of)
+        while len(self._pending) <= 4 * self._workers and self._next + len(self._pending) < self._steps:
+            step = self._next + len(self._pending)
+            self._pending.append(self._pool.apply_async(_work, (step, step / self._steps)))
+        made: dict[str, np.ndarray] = self._pending.popleft().get()
+        return made
+
+
 _worker: tuple[Tagger, DataOptions] | None = None
 
 
@@ -183,27 +242,3 @@ def _start_worker(tokenizer_file: str, options: DataOptions) -> None:
 def _work(step: int, progress: float) -> dict[str, np.ndarray]:
     assert _worker is not None
     return make_batch(*_worker, step, progress)
-
-
-@contextmanager
-def batches(
-    tokenizer_file: Path, options: DataOptions, steps: int, workers: int, *, start: int = 0
-) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-    """The batches of a run of `steps` after the first `start`, made ahead by worker processes (0: by this one)."""
-    if workers == 0:
-        tagger = Tagger(Tokenizer.from_file(str(tokenizer_file)), options.prompt)
-        yield (make_batch(tagger, options, step, step / steps) for step in range(start, steps))
-        return
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are parallel enough
-    with get_context("spawn").Pool(workers, _start_worker, (str(tokenizer_file), options)) as pool:
-
-        def ahead() -> Iterator[dict[str, np.ndarray]]:
-            pending: deque = deque()
-            for step in range(start, steps):
-                pending.append(pool.apply_async(_work, (step, step / steps)))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft().get()
-            while pending:
-                yield pending.popleft().get()
-
-        yield ahead()

@@ -1,146 +1,152 @@
-"""Training the embedded judge from scratch: tokenizer, model, data, step after step, checkpoint."""
+"""Training the embedded judge from scratch: tokenizer, model, data, step, and then the loop of all training."""
 
-import dataclasses
 import json
-import math
-import shutil
-import tempfile
-import time
-from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-from reeval import hf
+from reeval import hosts, lora, settings, sharding
 from reeval.from_scratch import data, objective, tokenizer
 from reeval.from_scratch.evaluation import Evaluation
-from reeval.from_scratch.optimizer import make_optimizer
-from reeval.models.qwen3 import Qwen3, Qwen3Config
+from reeval.from_scratch.optimizer import make_optimizer, schedule
+from reeval.models.attention import BACKENDS
+from reeval.models.qwen3 import Qwen3Config
+from reeval.run import Run
+from reeval.train.arithmetic import flops_per_token
+from reeval.train.loop import step_after_step
+from reeval.train.profile import Profile
+from reeval.train.real_size import abstract_state, placed_by_name
+from reeval.train.step import StepOptions, TrainState, init_state, make_train_step, state_placement
+
+TOKENIZER = "tokenizer"
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """A run. It ends after `steps` or `minutes`, whichever is first; the rates decay to zero by then."""
-
-    model: Qwen3Config
-    data: data.DataOptions
-    steps: int
-    minutes: float
-    muon_rate: float
-    adam_rate: float
-    warmup: float
-    workers: int
-    log_every: int
-    evaluations: int
-    evaluation_pairs: int
-
-
-def read_options(config: Mapping[str, Any]) -> Options:
-    """The options of a config file such as configs/embedded_judge.py."""
-    model, made = Qwen3Config(**config["model"]), data.DataOptions(**config["data"])
-    return Options(model=model, data=made, **config["train"])
-
-
-def train(options: Options, out: Path, *, start: Path | None = None, start_step: int = 0) -> None:
-    """Train, print what is learned, and leave a Hugging Face directory in `out`.
+def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> TrainState:
+    """Train the judge of a config such as configs/embedded_judge.py, or go on where the run in `workdir` stopped; then
+    print how much of the task it has learned.
 
     Args:
-        start: what an interrupted run left after `start_step`. Only weights go on from there: the optimizer's moments
-            and the head that is thrown away begin anew.
+        mesh: by default the config's, over all devices.
+    Returns:
+        the state after the last step.
+    Raises:
+        ValueError: for a config that cannot be trained with.
+        FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
+        hosts.Stopped: on SIGTERM, after a checkpoint of the step that was at work.
     """
-    with tempfile.TemporaryDirectory() as made:
-        _train(options, Path(made), out, start, start_step)
+    settings.check(config, tunings=["from_scratch"])
+    c = config.train
+    mesh = mesh or sharding.make_mesh(config.mesh)
+    _check(config, mesh)
+    run = Run(config, workdir)
+    profile = Profile(run.workdir / "profile", config.profile.steps)
+    record = run.claim(mesh)
+    options = data_options(config)
+    made = _tokenizer(run, options)
 
-
-def _train(o: Options, made: Path, out: Path, start: Path | None, start_step: int) -> None:
-    # The tokenizer.
-    bpe = tokenizer.train(o.model.vocab_size, o.data.prompt, o.data.seed)
-    # Of a judge; conversations that are longer than a row of training are few, but there are some.
-    tokenizer.save(bpe, made, max_length=2 * o.data.length)
-
-    # The model, its parameters by name, and the head that is thrown away.
-    model = hf.load_model(start) if start else Qwen3(o.model, rngs=nnx.Rngs(o.data.seed))
-    graph, state = nnx.split(model)
-    params = {".".join(map(str, path)): variable[...] for path, variable in nnx.to_flat_state(state)}
-    print(f"{sum(x.size for x in params.values()):,} parameters on {jax.devices()[0].device_kind}", flush=True)
-    params["tag_head"] = 0.02 * jax.random.normal(jax.random.key(o.data.seed), (o.model.d_model, data.TAGS))
-
-    def assemble(params: Mapping[str, jax.Array]) -> Any:
-        flat = [(path, v.replace(params[".".join(map(str, path))])) for path, v in nnx.to_flat_state(state)]
-        return nnx.merge(graph, nnx.from_flat_state(flat))
+    # The model, on the mesh, and its parameters by name.
+    model = objective.TaggedJudge(Qwen3Config(**config.model), data.TAGS, rngs=nnx.Rngs(c.seed))
+    weights = nnx.state(model)
+    nnx.update(model, jax.device_put(weights, sharding.state_shardings(mesh, weights)))
+    flops = flops_per_token(nnx.state(model.judge), tied=model.judge.config.tied, frozen=False)
+    parts, trained, rest = lora.take_apart(model, nnx.Param)
+    print(f"{sum(x.size for x in trained.values()):,} parameters; mesh {dict(mesh.shape)}")
 
     # The step.
-    tx = make_optimizer(params, muon_rate=o.muon_rate, adam_rate=o.adam_rate)
+    tx, rate = _optimizer(config, trained)
+    placement = state_placement(mesh, tx, trained, jax.tree.map(lambda x: x.sharding, trained))
+    state = init_state(tx, trained, placement)
+    step_fn = make_train_step(parts, tx, rate, mesh, placement, _step_options(config))
 
-    def step_fn(params: Any, opt: Any, batch: Any, scale: jax.Array) -> Any:
-        def loss(params: Any) -> Any:
-            return objective.loss(assemble(params), params["tag_head"], batch)
-
-        (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params)
-        updates, opt = tx.update(grads, opt, params)
-        params = optax.apply_updates(params, jax.tree.map(lambda u: scale * u, updates))
-        return params, opt, {"loss": value, **metrics, "gradient": optax.tree.norm(grads)}
-
-    train_step = jax.jit(step_fn, donate_argnums=(0, 1))
-    opt = jax.jit(tx.init)(params)
-    evaluate = Evaluation(made, o.data.prompt, o.evaluation_pairs) if o.evaluations else None
-
-    # Step after step. Nothing waits for the device but the log, which reads a step that is long past.
-    began = time.monotonic()
-    due = start_step / o.steps + 1 / o.evaluations if o.evaluations else math.inf
-    logged: Any = None
-    with data.batches(made / "tokenizer.json", o.data, o.steps, o.workers, start=start_step) as batches:
-        for step, batch in enumerate(batches, start=start_step + 1):
-            progress = max(step / o.steps, (time.monotonic() - began) / 60 / o.minutes)
-            scale = np.float32(_schedule(progress, o.warmup))
-            params, opt, metrics = train_step(params, opt, jax.device_put(batch), scale)
-            last = step == o.steps or progress >= 1
-            if step % o.log_every == 0 or last:
-                if logged is not None:
-                    _log(*logged)
-                logged = (step, metrics, step * batch["tokens"].size, time.monotonic() - began)
-            if evaluate and progress >= due and not last:
-                due += 1 / o.evaluations
-                _save(assemble(params), made, out)
-                _print(step, evaluate(assemble(params)))
-            if last:
-                _log(step, metrics, step * batch["tokens"].size, time.monotonic() - began)
-                break
-
-    _save(assemble(params), made, out)
-    size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
-    print(f"wrote {out}, {size / 1e6:.1f} MB", flush=True)
-    if evaluate:
-        _print(step, evaluate(assemble(params)))
+    with closing(data.Batches(made / tokenizer.FILES[0], options, c.steps, c.workers)) as batches:
+        state = step_after_step(
+            run,
+            record,
+            mesh,
+            step_fn,
+            state,
+            rest,
+            batches,
+            profile,
+            accumulation=1,
+            flops=flops,
+            pairs_of=lambda rows: [],  # they have no ids: the number of the step says which they were
+        )
+    learned = jax.tree.map(np.asarray, sharding.whole(mesh, state.trained)) if c.evaluation_pairs else {}
+    if c.evaluation_pairs and hosts.first():
+        judge = parts.assemble(jax.tree.map(jnp.asarray, learned), rest).judge
+        shares = Evaluation(made, config.prompt, c.evaluation_pairs)(judge)
+        print(json.dumps({"step": int(state.step), **shares}), flush=True)
+    return state
 
 
-def _save(model: Qwen3, made: Path, out: Path) -> None:
-    hf.save_model(
-        out,
-        model,
-        hf.load_tokenizer(made),
-        card=Path(__file__).with_name("card.md").read_text(encoding="utf-8"),
-        overwrite=True,
+def abstract_judge(config: ConfigDict) -> objective.TaggedJudge:
+    """The model that is trained, as shapes."""
+    made: objective.TaggedJudge = nnx.eval_shape(
+        lambda: objective.TaggedJudge(Qwen3Config(**config.model), data.TAGS, rngs=nnx.Rngs(0))
     )
-    # transformers 5 writes a tokenizer class that transformers 4 does not know; ours, both read.
-    for file in tokenizer.FILES:
-        shutil.copyfile(made / file, out / file)
-    (out / "chat_template.jinja").unlink(missing_ok=True)
+    return made
 
 
-def _schedule(progress: float, warmup: float) -> float:
-    """Linear up over `warmup`, then linear down to zero."""
-    return min(progress / warmup, max(1.0 - progress, 0.0) / (1.0 - warmup))
+def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any]]:
+    """The traced step and its arguments (state, rest, batch) as shapes with shardings."""
+    _check(config, mesh)
+    model = abstract_judge(config)
+    parts, trained, rest = lora.take_apart(model, nnx.Param)
+    tx, rate = _optimizer(config, trained)
+    placement = state_placement(mesh, tx, trained, placed_by_name(mesh, nnx.state(model)))
+    step = make_train_step(parts, tx, rate, mesh, placement, _step_options(config))
+    batch = {
+        name: jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding.batch_sharding(mesh, 3, leading=1))
+        for name, value in data.empty_batch(1, config.data.rows, config.data.length).items()
+    }
+    arguments = (abstract_state(tx, trained, placement), rest, batch)
+    return step.trace(*arguments), arguments
 
 
-def _log(step: int, metrics: Mapping[str, jax.Array], tokens: int, seconds: float) -> None:
-    row = {name: round(float(value), 4) for name, value in jax.device_get(dict(metrics)).items()}
-    _print(step, {**row, "tokens": tokens, "seconds": round(seconds)})
+def data_options(config: ConfigDict) -> data.DataOptions:
+    """What the pairs are that it learns from."""
+    stages = {name: tuple(map(tuple, config.data[name])) for name in ("curriculum", "varied", "true_severities")}
+    return data.DataOptions(**{**config.data, **stages}, prompt=config.prompt, seed=config.train.seed)
 
 
-def _print(step: int, row: Mapping[str, Any]) -> None:
-    print(json.dumps({"step": step, **row}), flush=True)
+def _optimizer(config: ConfigDict, trained: dict[str, Any]) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    c = config.train
+    scale = schedule(c.steps, c.warmup)
+    tx = make_optimizer(trained, scale, muon_rate=c.muon_rate, adam_rate=c.adam_rate)
+    return tx, lambda count: c.muon_rate * scale(count)
+
+
+def _step_options(config: ConfigDict) -> StepOptions:
+    c = config.train
+    return StepOptions(objective=objective.loss, seed=c.seed, attention=c.attention, dropout=False)
+
+
+def _tokenizer(run: Run, options: data.DataOptions) -> Path:
+    """The directory of the run's tokenizer, which is made once."""
+    made = run.workdir / TOKENIZER
+    with hosts.first_before_others("the tokenizer"):
+        run.fetch()
+        if not (made / tokenizer.FILES[-1]).is_file():
+            made.mkdir(parents=True, exist_ok=True)
+            bpe = tokenizer.train(run.config.model.vocab_size, options.prompt, options.seed)
+            # Of a judge; conversations that are longer than a row of training are few, but there are some.
+            tokenizer.save(bpe, made, max_length=2 * options.length)
+            run.send()
+    return made
+
+
+def _check(config: ConfigDict, mesh: Mesh) -> None:
+    multiple = sharding.batch_multiple(mesh)
+    if config.data.rows % multiple:
+        raise ValueError(f"config.data.rows={config.data.rows} must be a multiple of {multiple} on this mesh")
+    if config.train.attention not in BACKENDS:
+        raise ValueError(f"config.train.attention={config.train.attention!r} is not one of {', '.join(BACKENDS)}")

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from reeval.models.layers import place
-from reeval.models.qwen3 import Qwen3
+from reeval.models.qwen3 import Qwen3, Qwen3Config
+from reeval.train.objective import Sums
 
 # What a token weighs in the loss: padding, prompt, reference, candidate, answer, severity (the order of data.py).
 PART_WEIGHTS = (0.0, 0.0, 0.1, 0.3, 1.0, 2.0)
@@ -21,14 +22,23 @@ _FIRST_OF_ANSWER = 4
 TAG_LAYER, TAG_WEIGHT = 2, 0.5
 
 
-def loss(
-    model: Qwen3, tag_head_DC: jax.Array, batch: Mapping[str, jax.Array]
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The mean loss of a batch of data.make_batch ([B, T] each), and its parts.
+class TaggedJudge(nnx.Module):
+    """A judge that is trained, and the head that is thrown away."""
+
+    def __init__(self, config: Qwen3Config, tags: int, *, rngs: nnx.Rngs):
+        self.judge = Qwen3(config, rngs=rngs)
+        head_DC = 0.02 * jax.random.normal(rngs.params(), (config.d_model, tags))
+        self.tag_head = nnx.Param(head_DC, axes=("embed", None))
+
+
+def loss(tagged: TaggedJudge, batch: Mapping[str, jax.Array], key: jax.Array | None = None) -> tuple[jax.Array, Sums]:
+    """The mean loss of a batch of data.make_batch ([B, T] each).
 
     Returns:
-        the loss, and metrics: mean losses of answer tokens, text tokens and tags; accuracy of answer tokens.
+        that, and sums with what they are of: "loss"; losses of answer tokens, text tokens, tags and severities;
+        right answer tokens.
     """
+    model = tagged.judge
     tokens_BT, segments_BT = batch["tokens"].astype(jnp.int32), batch["segments"].astype(jnp.int32)
     x_BTD, tagging_BTD = _hidden(model, tokens_BT, batch["positions"].astype(jnp.int32), segments_BT)
 
@@ -41,15 +51,17 @@ def loss(
 
     tags_BT = batch["tags"].astype(jnp.int32)
     tagged_BT = tags_BT >= 0
-    tag_loss = _mean(_cross_entropy(tagging_BTD @ tag_head_DC, jnp.maximum(tags_BT, 0)), tagged_BT)
+    tag_loss = _sum(_cross_entropy(tagging_BTD @ tagged.tag_head[...], jnp.maximum(tags_BT, 0)), tagged_BT)
 
-    total = jnp.sum(losses_BT * weights_BT) / jnp.sum(weights_BT) + TAG_WEIGHT * tag_loss
+    tag_sum, tag_count = tag_loss
+    total = jnp.sum(losses_BT * weights_BT) / jnp.sum(weights_BT) + TAG_WEIGHT * tag_sum / jnp.maximum(tag_count, 1)
     return total, {
-        "answer": _mean(losses_BT, answer_BT),
-        "text": _mean(losses_BT, goes_on_BT & ~answer_BT),
+        "loss": (total, jnp.ones(())),
+        "answer": _sum(losses_BT, answer_BT),
+        "text": _sum(losses_BT, goes_on_BT & ~answer_BT),
         "tags": tag_loss,
-        "severity": _mean(losses_BT, goes_on_BT & (parts_BT > _FIRST_OF_ANSWER)),
-        "accuracy": _mean(jnp.argmax(logits_BTV, axis=-1) == targets_BT, answer_BT),
+        "severity": _sum(losses_BT, goes_on_BT & (parts_BT > _FIRST_OF_ANSWER)),
+        "accuracy": _sum(jnp.argmax(logits_BTV, axis=-1) == targets_BT, answer_BT),
     }
 
 
@@ -73,5 +85,6 @@ def _cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
-def _mean(x: jax.Array, where: jax.Array) -> jax.Array:
-    return jnp.sum(x * where) / jnp.maximum(jnp.sum(where), 1)
+def _sum(x: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of what is there, and how many there are."""
+    return jnp.sum(x * where), jnp.sum(where).astype(jnp.float32)

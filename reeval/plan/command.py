@@ -44,14 +44,19 @@ def plan(
         ValueError: if the topology is unknown, the config's mesh does not cover it, or libtpu is missing.
     """
     assert what in PARTS
-    settings.check(config)
+    settings.check(config, tunings=settings.TUNINGS)
+    scores = config.tuning != "from_scratch"
+    if what == "score" and not scores:
+        raise ValueError("--what=score: config.tuning='from_scratch' trains a judge and scores nothing; export it first")
+    if search and not scores:
+        raise ValueError("--search: config.tuning='from_scratch' has no remat policies, and its batch is its recipe's")
     chip = chip_of(topology)
     devices = devices_of(topology, slices)
     programs: list[Program] = []
     notes = []
     if what != "score":
         programs.append(training_step(config, devices))
-    if what != "train":
+    if what != "train" and scores:
         more, note = scoring(config, devices)
         programs += more
         notes.append(note)
@@ -127,8 +132,8 @@ def _assumptions(chip: Chip, slices: int) -> list[str]:
         f"A chip: {rates} (Google Cloud's documentation). The roofline is the longest of four times at these rates, "
         "each as if nothing else took any: a lower bound, not a forecast.",
         "FLOP: of matrix products and convolutions in the program as traced, bodies of scans as often as they run, an "
-        "equal share a chip. Without recomputation: 4 a base parameter and token, of the head for one chunk "
-        "of verdict tokens, attention of all pairs, images.",
+        "equal share a chip. Without recomputation: 4 a frozen parameter and token or 6 a trained one, of the head for "
+        "one chunk of verdict tokens, attention of all pairs, images.",
         "HBM: operands and results of each compiled instruction that is not fused, bodies as often as they run; "
         "collectives: (n-1)/n of the gathered array among n chips, twice that for an all-reduce. Both estimates.",
         "A decode run's loop ends with the data and counts as one step; what is before and after it counts whole.",

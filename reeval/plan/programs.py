@@ -14,6 +14,7 @@ from reeval.decode.engine import Engine
 from reeval.decode.grammar import free
 from reeval.decode.memory import bytes_held
 from reeval.evaluate.judge import Judge
+from reeval.from_scratch import loop as from_scratch
 from reeval.run import base_directory, conversation, wants_images
 from reeval.train.arithmetic import parameters
 from reeval.train.real_size import abstract_base, trace_step
@@ -48,13 +49,20 @@ class Program:
 def training_step(config: ConfigDict, devices: Sequence[Any]) -> Program:
     """Raises ValueError if the config's batch or model cannot be had on its mesh."""
     mesh = sharding.make_mesh(config.mesh, devices)
-    traced, arguments = trace_step(config, mesh)
-    _, base, batch = arguments
+    if config.tuning == "from_scratch":
+        traced, arguments = from_scratch.trace_step(config, mesh)
+        judge = from_scratch.abstract_judge(config).judge
+        shape, weights = judge.config, nnx.state(judge)
+    else:
+        traced, arguments = trace_step(config, mesh)
+        shape, (_, weights) = hf.load_config(base_directory(config)), abstract_base(config, mesh)
+    _, _, batch = arguments
     accumulated, rows, length = batch["tokens"].shape
     many = f"{accumulated} x " if accumulated > 1 else ""
     tokens = accumulated * rows * length
-    verdicts = accumulated * rows * min(config.train.loss_chunk, length)
-    least = _least(hf.load_config(base_directory(config)), base, tokens, length, verdicts, batch.get("images"))
+    headed = tokens if config.tuning == "from_scratch" else accumulated * rows * min(config.train.loss_chunk, length)
+    frozen = config.tuning == "lora"
+    least = _least(shape, weights, tokens, length, headed, batch.get("images"), frozen=frozen)
     return Program("training step", f"{many}{rows} rows of {length} tokens", mesh, traced, arguments, 0, tokens, least)
 
 
@@ -100,14 +108,16 @@ def _engine(config: ConfigDict, mesh: Mesh, graph: nnx.GraphDef, weights: nnx.St
     )
 
 
-def _least(shape: Any, base: Any, tokens: int, length: int, verdicts: int, images: Any) -> float:
-    """FLOP of a step without recomputation: 4 a base parameter that multiplies, forward and back, and token, since
-    frozen weights need no gradient, but of the head for verdict tokens alone, of which the program's loop counts one
-    chunk; 12 a pair of positions, head and its size for attention, whatever is masked;
-    of images forward alone."""
-    decoder, seeing = parameters(base, tied=shape.tied)
+def _least(
+    shape: Any, weights: Any, tokens: int, length: int, headed: int, images: Any, *, frozen: bool
+) -> float:
+    """FLOP of a step without recomputation: 4 a parameter that multiplies, forward and back, and token, if it is frozen
+    and so needs no gradient, or 6; of the head for the tokens that have a loss alone, of which the program's loop
+    counts one chunk; 12 a pair of positions, head and its size for attention, whatever is masked; of images forward
+    alone."""
+    decoder, seeing = parameters(weights, tied=shape.tied)
     head = shape.vocab_size * shape.d_model
-    least = 4.0 * ((decoder - head) * tokens + head * verdicts)
+    least = (4.0 if frozen else 6.0) * ((decoder - head) * tokens + head * headed)
     least += 12.0 * shape.num_layers * shape.num_heads * shape.head_dim * tokens * length
     if images is not None:
         v = shape.vision

@@ -1,8 +1,8 @@
-"""Training checkpoints: adapter, optimizer, data iterator, config and versions, all or nothing.
+"""Training checkpoints: trained weights, optimizer, data iterator, config and versions, all or nothing.
 
 Orbax writes each into a directory of its own that appears when it is complete. Saving waits for the disk: the state
-of an adapter is small, and a run that is killed right after must find it. All processes of a run save and restore
-together, and a run may go on with another number of them.
+of an adapter is small, that of a small model too, and a run that is killed right after must find it. All processes of a
+run save and restore together, and a run may go on with another number of them.
 """
 
 import gc
@@ -51,7 +51,8 @@ class Checkpoints:
             OSError: if it cannot be written; older checkpoints are as they were.
         """
         step = int(state.step)
-        parts = {"adapter": state.adapter, "training": _training(state)}
+        # Called so whatever it is that is trained, as runs of before have it.
+        parts = {"adapter": state.trained, "training": _training(state)}
         record = {"run": record, "data": data.get_state()}
         try:
             options: Any = {"force": True, "overwrite": True, "custom_metadata": record}
@@ -68,7 +69,7 @@ class Checkpoints:
         Raises:
             ValueError: if there are checkpoints and none can be read.
         """
-        newest = self._newest({"adapter": like.adapter, "training": _training(like)})
+        newest = self._newest({"adapter": like.trained, "training": _training(like)})
         if newest is None:
             return None
         step, restored = newest
@@ -92,8 +93,8 @@ class Checkpoints:
         return None
 
     @classmethod
-    def newest_adapter(cls, directory: PathLike, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
-        """The step and the adapter of the newest checkpoint, placed as `like` (arrays, or shapes with shardings) is.
+    def newest_trained(cls, directory: PathLike, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
+        """The step and the trained weights of the newest checkpoint, placed as `like` (arrays, or shapes with shardings) is.
 
         Raises:
             ValueError: if there is none.

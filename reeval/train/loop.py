@@ -1,7 +1,7 @@
 """THE training loop, top to bottom: mesh, judge, data, step, checkpoints, then step after step."""
 
-import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ from reeval.models import remat
 from reeval.models.attention import BACKENDS
 from reeval.progress import progress
 from reeval.prompts import MODES
-from reeval.run import Run, add_adapters, load_base, sees_images
+from reeval.run import Run, add_adapters, load_base, sees_images, trained_weights
 from reeval.train.arithmetic import flops_per_token
 from reeval.train.checkpoint import Checkpoints
+from reeval.train.log import Log
 from reeval.train.profile import Profile
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
 
@@ -51,11 +52,11 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     images = sees_images(config, labelled)
     record = run.claim(mesh, images_sha256(labelled) if images else None)
 
-    # The judge: adapter weights by name, over a base that stays as it is.
+    # The judge: trained weights by name, and the rest, which stays as it is.
     model, conversation = load_base(config, mesh, images)
+    flops = flops_per_token(nnx.state(model), tied=model.config.tied, frozen=config.tuning == "lora")
     add_adapters(config, model, mesh)
-    parts, adapter, base = lora.take_apart(model)
-    tied = model.config.tied
+    parts, trained, base = lora.take_apart(model, trained_weights(config))
     del model
 
     # The data: rows of labelled conversations, the same on every process, drawn ahead of the steps.
@@ -82,32 +83,76 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
 
     # The step.
     tx, schedule = optimizer_of(config)
-    placement = state_placement(mesh, tx, adapter, jax.tree.map(lambda x: x.sharding, adapter))
-    state = init_state(tx, adapter, placement)
+    placement = state_placement(mesh, tx, trained, jax.tree.map(lambda x: x.sharding, trained))
+    state = init_state(tx, trained, placement)
     step_fn = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
 
-    # The checkpoints: go on where the last one stands.
+    def pairs_of(rows: dict[str, np.ndarray]) -> list[str]:
+        return [labelled[number - 1].pair_id for number in np.unique(rows.pop("examples")) if number]
+
+    step_tokens = c.accumulation * c.batch_size * config.data.sequence_length
+    print(f"{_sizes(base, state)}; {len(examples)} pairs, {step_tokens:,} tokens a step; mesh {dict(mesh.shape)}")
+    with closing(data):
+        return step_after_step(
+            run,
+            record,
+            mesh,
+            step_fn,
+            state,
+            base,
+            data,
+            profile,
+            accumulation=c.accumulation,
+            flops=flops,
+            pairs_of=pairs_of,
+        )
+
+
+def step_after_step(
+    run: Run,
+    record: dict[str, Any],
+    mesh: Mesh,
+    step_fn: Any,
+    state: TrainState,
+    base: nnx.State,
+    data: Any,
+    profile: Profile,
+    *,
+    accumulation: int,
+    flops: float,
+    pairs_of: Callable[[dict[str, np.ndarray]], list[str]],
+) -> TrainState:
+    """From the newest checkpoint, or from `state`, to the last step of the run's config.
+
+    Args:
+        record: what every checkpoint says of the run.
+        step_fn: as `make_train_step` gives it.
+        state: before the first step; used up.
+        data: an iterator over batches [accumulation * B, ...] with get_state and set_state, the same on all processes.
+        flops: that training needs for a token.
+        pairs_of: takes out of a batch what the device does not need, and gives the ids of its pairs.
+    Raises:
+        FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
+        hosts.Stopped: on SIGTERM, after a checkpoint of the step that was at work.
+    """
+    c = run.config.train
     checkpoints = Checkpoints(run.checkpoints)
     state = checkpoints.restore(state, data) or state
     start = int(state.step)
+    if start:
+        print(f"going on after step {start}")
     writer = SummaryWriter(str(run.tensorboard / "train"), purge_step=start + 1, write_to_disk=hosts.first())
-    step_tokens = c.accumulation * c.batch_size * config.data.sequence_length
-    print(_sizes(base, state, examples, mesh, step_tokens, start))
+    peak = peak_flops(mesh.devices.flat[0].device_kind)
+    log = Log(writer, every=c.log_every, token_share=None if peak is None else flops / (peak * mesh.size))
 
     # Metrics are read one step late, so that the device never waits for the host.
-    log = _Log(
-        writer,
-        every=c.log_every,
-        token_share=_token_share(base, mesh, tied=tied),
-    )
     pending: tuple[int, Any, list[str], int] | None = None
-    shown_progress = progress("train", c.steps, done=start, shown=hosts.first())
-    with closing(data), shown_progress as advance, hosts.Asked() as asked:
+    with progress("train", c.steps, done=start, shown=hosts.first()) as advance, hosts.Asked() as asked:
         for step in range(start + 1, c.steps + 1):
             rows = next(data)
-            shown = [labelled[number - 1].pair_id for number in np.unique(rows.pop("examples")) if number]
+            shown = pairs_of(rows)
             with profile.step(step):
-                batch = sharding.to_device(mesh, _micro(rows, c.accumulation), leading=1)
+                batch = sharding.to_device(mesh, _micro(rows, accumulation), leading=1)
                 state, metrics = step_fn(state, base, batch)
             profile.after(step, metrics)
             if pending is not None:
@@ -123,59 +168,12 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
                 profile.close()
                 writer.close()
                 run.send()
-                raise hosts.Stopped(f"{workdir}: stopped at step {step} of {c.steps}, which is saved")
+                raise hosts.Stopped(f"{run.name}: stopped at step {step} of {c.steps}, which is saved")
     profile.close()
     writer.close()
     checkpoints.close()
     run.send()
     return state
-
-
-class _Log:
-    """Means of the metrics over `every` steps, to TensorBoard."""
-
-    def __init__(self, writer: SummaryWriter, *, every: int, token_share: float | None):
-        """`token_share`: see `_token_share`."""
-        self.writer, self.every, self.token_share = writer, every, token_share
-        self.rows: list[dict[str, float]] = []
-        self.tokens = 0.0
-        self.since, self.speed = time.monotonic(), ""
-
-    def add(self, step: int, metrics: dict[str, jax.Array], shown: list[str], size: int) -> tuple[int, str]:
-        """Take in a step's metrics; gives the step and a note for the progress line.
-
-        Args:
-            shown: ids of the pairs that the step saw.
-            size: of its batch in tokens, padding counted.
-        """
-        row = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if not math.isfinite(row["loss"]) or not math.isfinite(row["gradient_norm"]):
-            raise FloatingPointError(
-                f"step {step}: the loss is {row['loss']}, the gradient norm {row['gradient_norm']}; lower "
-                "config.train.learning_rate or config.train.clip_norm and start from the last checkpoint. The step "
-                f"saw the pairs {', '.join(shown)}"
-            )
-        self.rows.append(row)
-        self.tokens += size * (1.0 - row["padding"])
-        if step % self.every == 0:
-            now = time.monotonic()
-            mean = {name: float(np.mean([r[name] for r in self.rows])) for name in row}
-            mean["tokens_per_second"] = self.tokens / (now - self.since)
-            speed = f", {mean['tokens_per_second']:,.0f} tokens/s"
-            if self.token_share is not None:
-                mean["share_of_peak"] = self.token_share * mean["tokens_per_second"]
-                speed += f", {mean['share_of_peak']:.1%} of peak"
-            for name, value in mean.items():
-                self.writer.add_scalar(f"train/{name}", value, step)
-            self.writer.flush()
-            self.rows, self.tokens, self.since, self.speed = [], 0.0, now, speed
-        return step, f"loss {row['loss']:.4f}{self.speed}"
-
-
-def _token_share(base: nnx.State, mesh: Mesh, *, tied: bool) -> float | None:
-    """What one token a second is of the devices' peak in bfloat16; None if that is not known."""
-    peak = peak_flops(mesh.devices.flat[0].device_kind)
-    return None if peak is None else flops_per_token(base, tied=tied) / (peak * mesh.size)
 
 
 def _check(config: ConfigDict, mesh: Mesh) -> None:
@@ -201,12 +199,7 @@ def _micro(batch: dict[str, np.ndarray], accumulation: int) -> dict[str, np.ndar
     return {name: value.reshape(accumulation, -1, *value.shape[1:]) for name, value in batch.items()}
 
 
-def _sizes(base: nnx.State, state: TrainState, examples: list[Any], mesh: Mesh, tokens: int, start: int) -> str:
-    def megabytes(tree: Any) -> str:
-        return f"{sum(x.nbytes for x in jax.tree.leaves(tree)) / 1e6:.1f} MB"
-
-    return (
-        f"base {megabytes(base)} (frozen), adapter {megabytes(state.adapter)}, optimizer {megabytes(state.optimizer)}; "
-        f"{len(examples)} pairs, {tokens:,} tokens a step; mesh {dict(mesh.shape)}"
-        + (f"; going on after step {start}" if start else "")
-    )
+def _sizes(base: nnx.State, state: TrainState) -> str:
+    sizes = {"base": base, "trained": state.trained, "optimizer": state.optimizer}
+    megabytes = {name: sum(x.nbytes for x in jax.tree.leaves(tree)) / 1e6 for name, tree in sizes.items()}
+    return ", ".join(f"{name} {size:.1f} MB" for name, size in megabytes.items())

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from reeval import hf, lora, sharding
 from reeval.models import int8, port_of, without_images
-from reeval.run import base_directory, lora_config, wants_images
+from reeval.run import base_directory, lora_config, trained_weights, wants_images
 from reeval.train.step import TrainState, make_train_step, optimizer_of, options_of, state_placement
 
 # A conversation with an image has the image's 256 tokens and the instructions' and reports' several hundreds.
@@ -21,7 +22,7 @@ _IMAGE_EVERY = 1024
 
 
 def abstract_judge(config: ConfigDict, *, images: bool = False) -> nnx.Module:
-    """The judge of a config with its adapters, as shapes; reads the base's `config.json` alone.
+    """The judge of a config with its adapters, if it has any, as shapes; reads the base's `config.json` alone.
 
     Args:
         images: with the vision tower, if there is one; adapters are the same without.
@@ -32,7 +33,8 @@ def abstract_judge(config: ConfigDict, *, images: bool = False) -> nnx.Module:
 
     def make() -> nnx.Module:
         model = _port(config, shape)
-        lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
+        if config.tuning == "lora":
+            lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(0))
         return model
 
     return nnx.eval_shape(make)
@@ -71,15 +73,11 @@ def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
     """
     images = wants_images(config)
     model: Any = abstract_judge(config, images=images)
-    parts, adapter, base = lora.take_apart(model)
+    which = trained_weights(config)
+    parts, trained, base = lora.take_apart(model, which)
     tx, schedule = optimizer_of(config)
-    placed = {
-        ".".join(map(str, path)): sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
-        for path, variable in nnx.to_flat_state(nnx.state(model, lora.LoRAParam))
-    }
-    placement = state_placement(mesh, tx, adapter, placed)
+    placement = state_placement(mesh, tx, trained, placed_by_name(mesh, nnx.state(model, which)))
     step = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
-    state = TrainState(jax.ShapeDtypeStruct((), jnp.int32), adapter, jax.eval_shape(tx.init, adapter))
     rows = (config.train.accumulation, config.train.batch_size, config.data.sequence_length)
     split = sharding.batch_sharding(mesh, len(rows), leading=1)
     batch = {
@@ -92,8 +90,23 @@ def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
         each = (max(1, rows[-1] // _IMAGE_EVERY), vision.channels, vision.image_size, vision.image_size)
         split = sharding.batch_sharding(mesh, 2 + len(each), leading=1)
         batch["images"] = jax.ShapeDtypeStruct((*rows[:2], *each), "float32", sharding=split)
-    arguments = (_with(state, placement), _with(base, sharding.state_shardings(mesh, base)), batch)
+    arguments = (abstract_state(tx, trained, placement), _with(base, sharding.state_shardings(mesh, base)), batch)
     return step.trace(*arguments), arguments
+
+
+def placed_by_name(mesh: Mesh, state: nnx.State) -> dict[str, Any]:
+    """The sharding of each variable of `state`, which may be abstract, by its dotted path."""
+    return {
+        ".".join(map(str, path)): sharding.place(mesh, variable.get_metadata("axes"), variable.shape)
+        for path, variable in nnx.to_flat_state(state)
+    }
+
+
+def abstract_state(tx: optax.GradientTransformation, trained: Any, placement: TrainState) -> TrainState:
+    """A TrainState as shapes with shardings; `trained` are shapes by name."""
+    state = TrainState(jax.ShapeDtypeStruct((), jnp.int32), trained, jax.eval_shape(tx.init, trained))
+    made: TrainState = _with(state, placement)
+    return made
 
 
 def _with(shapes: Any, shardings: Any) -> Any:

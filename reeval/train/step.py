@@ -5,6 +5,7 @@ Shape letters: A accumulated micro-batches, B batch, T time.
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,25 +17,24 @@ from ml_collections import ConfigDict
 
 from reeval import sharding
 from reeval.lora import Parts
-from reeval.train.objective import sft_loss
+from reeval.train.objective import Objective, sft_loss
 
 
 class TrainState(NamedTuple):
-    """What training changes: the step, adapter weights by name, and the optimizer's state over them.
+    """What training changes: the step, trained weights by name, and the optimizer's state over them.
 
     Also the same tree of their shapes or shardings.
     """
 
     step: Any
-    adapter: Any
+    trained: Any
     optimizer: Any
 
 
 @dataclasses.dataclass(frozen=True)
 class StepOptions:
+    objective: Objective
     seed: int
-    remat: str
-    loss_chunk: int
     attention: str
     dropout: bool
 
@@ -42,11 +42,10 @@ class StepOptions:
 def options_of(config: ConfigDict) -> StepOptions:
     """What the step needs of a config."""
     return StepOptions(
+        objective=partial(sft_loss, remat=config.train.remat, chunk=config.train.loss_chunk),
         seed=config.train.seed,
-        remat=config.train.remat,
-        loss_chunk=config.train.loss_chunk,
         attention=config.train.attention,
-        dropout=config.lora.dropout > 0,
+        dropout=config.tuning == "lora" and config.lora.dropout > 0,
     )
 
 
@@ -64,28 +63,27 @@ def optimizer_of(config: ConfigDict) -> tuple[optax.GradientTransformation, opta
     return optax.chain(optax.clip_by_global_norm(c.clip_norm), adamw), schedule
 
 
-def state_placement(mesh: Mesh, tx: optax.GradientTransformation, adapter: Mapping[str, Any], placed: Any) -> Any:
+def state_placement(mesh: Mesh, tx: optax.GradientTransformation, trained: Mapping[str, Any], placed: Any) -> Any:
     """The shardings of a TrainState: each moment lies where its parameter does.
 
     Args:
-        adapter: adapter weights by name, or their shapes.
+        trained: weights by name, or their shapes.
         placed: the sharding of each.
     """
     whole = sharding.replicated(mesh)
-    optimizer = optax.tree_map_params(
-        tx,
-        lambda _, sharding: sharding,
-        jax.eval_shape(tx.init, adapter),
-        placed,
-        transform_non_params=lambda _: whole,
-    )
-    return TrainState(whole, placed, optimizer)
+
+    def place(path: Any, leaf: Any) -> Any:
+        # By name and shape: optax's own way knows no optimizer that is several, as Muon is with its Adam.
+        name = next((key.key for key in reversed(path) if getattr(key, "key", None) in placed), None)
+        return placed[name] if name is not None and leaf.shape == trained[name].shape else whole
+
+    return TrainState(whole, placed, jax.tree.map_with_path(place, jax.eval_shape(tx.init, trained)))
 
 
-def init_state(tx: optax.GradientTransformation, adapter: Any, placement: TrainState) -> TrainState:
+def init_state(tx: optax.GradientTransformation, trained: Any, placement: TrainState) -> TrainState:
     """The state before the first step, placed so that the step compiles once."""
-    make = jax.jit(lambda a: TrainState(jnp.zeros((), jnp.int32), a, tx.init(a)), out_shardings=placement)
-    return make(adapter)
+    make = jax.jit(lambda x: TrainState(jnp.zeros((), jnp.int32), x, tx.init(x)), out_shardings=placement)
+    return make(trained)
 
 
 def make_train_step(
@@ -102,35 +100,32 @@ def make_train_step(
     accumulating changes nothing but memory.
     """
 
-    def loss(adapter: Any, base: nnx.State, micro: dict[str, jax.Array], key: jax.Array | None) -> Any:
+    def loss(trained: Any, base: nnx.State, micro: dict[str, jax.Array], key: jax.Array | None) -> Any:
         with sharding.activations(mesh, attention=options.attention):
-            model = parts.assemble(adapter, base)
-            return sft_loss(model, micro, key=key, remat=options.remat, chunk=options.loss_chunk)
+            return options.objective(parts.assemble(trained, base), micro, key)
 
     def step(state: TrainState, base: nnx.State, batch: dict[str, jax.Array]) -> Any:
         step_key = jax.random.fold_in(jax.random.key(options.seed), state.step)
 
-        def accumulate(carry: Any, xs: Any) -> tuple[Any, None]:
+        def accumulate(gradient: Any, xs: Any) -> tuple[Any, Any]:
             micro, index = xs
             key = jax.random.fold_in(step_key, index) if options.dropout else None
-            new = jax.value_and_grad(loss, has_aux=True)(state.adapter, base, micro, key)
-            return jax.tree.map(jnp.add, carry, new), None
+            new, sums = jax.grad(loss, has_aux=True)(state.trained, base, micro, key)
+            return jax.tree.map(jnp.add, gradient, new), sums
 
-        zeros = jax.tree.map(jnp.zeros_like, state.adapter)
-        start = ((jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32)), zeros)
+        zeros = jax.tree.map(jnp.zeros_like, state.trained)
         count = batch["tokens"].shape[0]
-        ((total, weight), gradient), _ = jax.lax.scan(accumulate, start, (batch, jnp.arange(count)))
+        gradient, sums = jax.lax.scan(accumulate, zeros, (batch, jnp.arange(count)))
 
-        weight = jnp.maximum(weight, 1e-9)
-        gradient = jax.tree.map(lambda g: g / weight, gradient)
-        updates, optimizer = tx.update(gradient, state.optimizer, state.adapter)
-        metrics = {
-            "loss": total / weight,
+        sums = {name: (jnp.sum(total), jnp.maximum(jnp.sum(by), 1e-9)) for name, (total, by) in sums.items()}
+        gradient = jax.tree.map(lambda g: g / sums["loss"][1], gradient)
+        updates, optimizer = tx.update(gradient, state.optimizer, state.trained)
+        metrics = {name: total / by for name, (total, by) in sums.items()} | {
             "learning_rate": schedule(state.step),
             "gradient_norm": optax.tree.norm(gradient),
             "padding": jnp.mean(batch["segments"] == 0),
         }
-        return TrainState(state.step + 1, optax.apply_updates(state.adapter, updates), optimizer), metrics
+        return TrainState(state.step + 1, optax.apply_updates(state.trained, updates), optimizer), metrics
 
     whole = sharding.replicated(mesh)
     return jax.jit(step, donate_argnums=0, out_shardings=(placement, whole))
