@@ -1,8 +1,10 @@
 """Train the embedded judge from scratch on pairs of reports that this project writes.
 
 Command:  bash launch/embedded_judge.sh
+          which is reeval train --config=configs/embedded_judge.py, then reeval export
 Hardware: 2 CPU cores
-Memory:   2.6 GB
+Memory:   2.6 GB. On the smallest TPU, of 17.18 GB, by compilation: training step 0.82 GB
+          reeval plan --config=configs/embedded_judge.py --topology=v5e:1x1
 Duration: 38 minutes on two cores that had a little other work too
 Expected: lines of the verdict found, severities aside, on unseen reports of 2 to 4 sentences: 89 % on the split that it
           learns from, 68 % on train, 69 % on heldout; whole verdicts exact: 82, 51 and 48 % (n 128 each, one pass)

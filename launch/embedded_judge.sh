@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# Trains the embedded judge from scratch, into runs/embedded_judge. To ship it: cp runs/embedded_judge/* reeval/embedded
+# Trains the embedded judge from scratch and writes it as a Hugging Face directory. Started again, it goes on where it
+# was stopped. To ship it: cp runs/embedded_judge/judge/* reeval/embedded
 #
-#   bash launch/embedded_judge.sh                              # in an environment made here
-#   PYTHON=python3 bash launch/embedded_judge.sh --out DIR     # with a Python that has the packages already
-#   bash launch/embedded_judge.sh --steps 100 --rows 8 --workers 1 --out DIR    # a trial on a small machine
+#   bash launch/embedded_judge.sh                              # in an environment made here; into runs/embedded_judge
+#   WORKDIR=/elsewhere PYTHON=python3 bash launch/embedded_judge.sh    # with a Python that has the packages already
+#   WORKDIR=/elsewhere bash launch/embedded_judge.sh --config.train.steps=100 --config.data.rows=8    # a trial
 set -euo pipefail
+workdir=${WORKDIR:-}
+case $workdir in "" | /*) ;; *) workdir=$PWD/$workdir ;; esac
 cd "$(dirname "$0")/.."
+workdir=${workdir:-runs/embedded_judge}
 python=${PYTHON:-$(bash launch/environment.sh run)}
-exec "$python" -m reeval.from_scratch --config=configs/embedded_judge.py --out=runs/embedded_judge "$@"
+"$python" -m reeval.cli train --config=configs/embedded_judge.py "--workdir=$workdir" "$@"
+rm -rf "$workdir/judge"
+"$python" -m reeval.cli export "--workdir=$workdir" "--out=$workdir/judge"

@@ -31,10 +31,7 @@ def export(workdir: str | Path, out: str | Path, format: str = "merged") -> None
     run = Run(config, workdir)
     if format == "adapter" and config.tuning != "lora":
         raise ValueError(f"{workdir}: its run trained all weights and has no adapter; use --format=merged")
-    if config.tuning == "from_scratch":
-        step = save_judge(run, out)
-    else:
-        step = _save_tuned(config, run, Path(out), format)
+    step = save_judge(run, out) if config.tuning == "from_scratch" else _save_tuned(config, run, Path(out), format)
     if hosts.first():
         print(f"wrote the {format} judge of step {step} to {out}")
 

@@ -30,13 +30,8 @@ from reeval.pairs import Pair
 # What may differ between a run and its continuation: where it runs and how often it reports.
 _FREE_SECTIONS = {"mesh", "eval", "profile"}
 _FREE = {"train.log_every", "train.checkpoint_every", "train.workers", "train.evaluation_pairs"}
-# Of fields that runs of before did not have, what they did.
-_BEFORE = (
-    (None, "tuning", "lora"),
-    ("model", "quantized", "none"),
-    ("data", "batching", "packed"),
-    ("train", "attention", "auto"),
-)
+# Of fields that runs of before did not have, what they did: LoRA, as all did that do not say what they train.
+_BEFORE = (("model", "quantized", "none"), ("data", "batching", "packed"), ("train", "attention", "auto"))
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
     "config.json",
@@ -112,8 +107,7 @@ class Run:
             self._must_split_batches_alike(before, mesh)
             if before["train_pairs_sha256"] != record["train_pairs_sha256"]:
                 raise ValueError(
-                    f"{train}: has changed since the run in {self.name} began; restore it or "
-                    "choose another --workdir"
+                    f"{train}: has changed since the run in {self.name} began; restore it or choose another --workdir"
                 )
             if before.get("train_images_sha256") != images_sha256:
                 raise ValueError(
@@ -170,9 +164,9 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record["config"], dict):
             raise TypeError
-        for section, name, was in _BEFORE:
-            of = record["config"][section] if section else record["config"]
-            of.setdefault(name, was)
+        if record["config"].setdefault("tuning", "lora") == "lora":
+            for section, name, was in _BEFORE:
+                record["config"][section].setdefault(name, was)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: damaged; restore it or choose another --workdir") from None
     return record

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from configs import tiny
+from configs import embedded_judge, tiny
 from reeval import settings
+from reeval.from_scratch.data import DataOptions
 from reeval.lora import LoRAConfig
+from reeval.models.qwen3 import Qwen3Config
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = {name.partition(".")[0] for name in settings.FIELDS}
@@ -62,19 +64,25 @@ def _section(node: ast.AST) -> str | None:
 
 def unread(fields: dict[str, settings.Field], sources: list[str]) -> list[str]:
     found = set().union(*map(read, sources))
-    if "lora.**" in found:
-        found |= {f"lora.{field.name}" for field in dataclasses.fields(LoRAConfig)}
+    for section, made in (("lora", LoRAConfig), ("model", Qwen3Config), ("data", DataOptions)):
+        if f"{section}.**" in found:
+            found |= {f"{section}.{field.name}" for field in dataclasses.fields(made)}
     return sorted(set(fields) - found)
 
 
-def sources() -> list[str]:
-    # Not the table itself, and not the training from scratch, whose config is of another kind.
-    paths = (ROOT / "reeval").rglob("*.py")
-    return [p.read_text() for p in paths if p.name != "settings.py" and "from_scratch" not in p.parts]
+def sources(*, from_scratch: bool = False) -> list[str]:
+    # Not the table itself. Training from scratch has fields of its own, read by it alone but for what every run has.
+    paths = [p for p in (ROOT / "reeval").rglob("*.py") if p.name != "settings.py"]
+    shared = {ROOT / "reeval" / name for name in ("cli.py", "run.py", "train/loop.py")}
+    return [p.read_text() for p in paths if ("from_scratch" in p.parts) == from_scratch or p in shared]
 
 
 def test_every_field_is_read() -> None:
     assert unread(settings.FIELDS, sources()) == []
+
+
+def test_every_field_of_training_from_scratch_is_read() -> None:
+    assert unread(settings.FROM_SCRATCH, sources(from_scratch=True)) == []
 
 
 @pytest.mark.parametrize("field", ["train.unread", "lora.unread", "unread"])
@@ -82,12 +90,36 @@ def test_a_field_that_nobody_reads_is_found(field: str) -> None:
     assert unread(settings.FIELDS | {field: settings.Field(int)}, sources()) == [field]
 
 
-CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if path.name != "embedded_judge.py"]
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda path: path.stem)
+def test_every_config_is_valid(path: Path) -> None:
+    settings.check(runpy.run_path(str(path))["get_config"](), tunings=settings.TUNINGS)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_of_a_run_is_valid(path: Path) -> None:
-    settings.check(runpy.run_path(str(path))["get_config"]())
+def test_a_command_says_what_it_is_not_for() -> None:
+    with pytest.raises(ValueError, match="^config.tuning='from_scratch' is not what this command is for: lora or full"):
+        settings.check(embedded_judge.get_config())
+    with pytest.raises(ValueError, match="^config.tuning='lora' is not what this command is for: from_scratch"):
+        settings.check(tiny.get_config(), tunings=["from_scratch"])
+
+
+@pytest.mark.parametrize(("field", "value"), [("dtype", "bfloat16"), ("quantized", "int8")])
+def test_training_all_weights_takes_float32(field: str, value: str) -> None:
+    config = tiny.get_config()
+    config.tuning = "full"
+    settings.check(config)
+    config.model[field] = value
+    with pytest.raises(ValueError, match=r"config\.model\.dtype='float32' and config\.model\.quantized='none'"):
+        settings.check(config)
+
+
+@pytest.mark.parametrize(
+    "stages", [(), ((0.5, 1),), ((0.5, 1), (0.5, 1), (1, 1)), ((0.5, 1), (1, 1, 1)), ((1, "1"),), ((1,),)]
+)
+def test_stages_have_to_cover_the_run(stages: object) -> None:
+    config = embedded_judge.get_config()
+    config.data.varied = stages
+    with pytest.raises(ValueError, match=r"^config\.data\.varied=.* must be rows of as many numbers each"):
+        settings.check(config, tunings=["from_scratch"])
 
 
 @pytest.mark.parametrize(
@@ -101,6 +133,7 @@ def test_every_config_of_a_run_is_valid(path: Path) -> None:
         ("mesh", (1, "2", 1), r"config.mesh=\(1, '2', 1\) must be a tuple of whole numbers"),
         ("model.path", None, "config.model.path=None must be text"),
         ("data.two_pass_share", -0.1, "config.data.two_pass_share=-0.1 must be at least 0 and at most 1"),
+        ("tuning", "whole", "config.tuning='whole' is not one of lora, full"),
         ("train.typo", 1, "config has an unknown field 'train.typo'"),
         ("data", 3, "config has an unknown field 'data'"),
     ],

@@ -97,7 +97,8 @@ def write_judge(directory: Path, family: str = "qwen3") -> Path:
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
     def loss(weights: nnx.State) -> jax.Array:
-        total, weight = sft_loss(nnx.merge(graph, weights), batch, key=None, remat="none", chunk=_LENGTH)
+        sums = sft_loss(nnx.merge(graph, weights), batch, key=None, remat="none", chunk=_LENGTH)[1]
+        total, weight = sums["loss"]
         return total / weight
 
     @jax.jit

@@ -114,8 +114,7 @@ def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
 
 def data_options(config: ConfigDict) -> data.DataOptions:
     """What the pairs are that it learns from."""
-    stages = {name: tuple(map(tuple, config.data[name])) for name in ("curriculum", "varied", "true_severities")}
-    return data.DataOptions(**{**config.data, **stages}, prompt=config.prompt, seed=config.train.seed)
+    return data.DataOptions(**config.data, prompt=config.prompt, seed=config.train.seed)
 
 
 def _optimizer(config: ConfigDict, trained: dict[str, Any]) -> tuple[optax.GradientTransformation, optax.Schedule]:

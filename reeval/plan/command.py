@@ -47,7 +47,9 @@ def plan(
     settings.check(config, tunings=settings.TUNINGS)
     scores = config.tuning != "from_scratch"
     if what == "score" and not scores:
-        raise ValueError("--what=score: config.tuning='from_scratch' trains a judge and scores nothing; export it first")
+        raise ValueError(
+            "--what=score: config.tuning='from_scratch' trains a judge and scores nothing; export it first"
+        )
     if search and not scores:
         raise ValueError("--search: config.tuning='from_scratch' has no remat policies, and its batch is its recipe's")
     chip = chip_of(topology)

@@ -108,9 +108,7 @@ def _engine(config: ConfigDict, mesh: Mesh, graph: nnx.GraphDef, weights: nnx.St
     )
 
 
-def _least(
-    shape: Any, weights: Any, tokens: int, length: int, headed: int, images: Any, *, frozen: bool
-) -> float:
+def _least(shape: Any, weights: Any, tokens: int, length: int, headed: int, images: Any, *, frozen: bool) -> float:
     """FLOP of a step without recomputation: 4 a parameter that multiplies, forward and back, and token, if it is frozen
     and so needs no gradient, or 6; of the head for the tokens that have a loss alone, of which the program's loop
     counts one chunk; 12 a pair of positions, head and its size for attention, whatever is masked; of images forward

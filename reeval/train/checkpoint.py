@@ -94,7 +94,10 @@ class Checkpoints:
 
     @classmethod
     def newest_trained(cls, directory: PathLike, like: dict[str, Any]) -> tuple[int, dict[str, jax.Array]]:
-        """The step and the trained weights of the newest checkpoint, placed as `like` (arrays, or shapes with shardings) is.
+        """The step and the trained weights of the newest checkpoint.
+
+        Args:
+            like: of these weights, arrays or shapes with shardings: where they are to be.
 
         Raises:
             ValueError: if there is none.

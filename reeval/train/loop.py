@@ -1,6 +1,5 @@
 """THE training loop, top to bottom: mesh, judge, data, step, checkpoints, then step after step."""
 
-import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial

@@ -10,7 +10,6 @@ from flax import nnx
 from reeval.models.decoder import unembed
 from reeval.train.cross_entropy import token_losses
 
-
 # Of a name, a sum over a micro-batch and what the sum over all of them is to be divided by.
 Sums = Mapping[str, tuple[jax.Array, jax.Array]]
 # (model, micro-batch, key of dropout or None) -> the sum whose gradient is taken, and sums. Of these "loss" is that sum

@@ -108,7 +108,8 @@ def test_losses_and_gradients_are_those_of_conversations_by_themselves(
     def of(weights: Any, batch: Any) -> Any:
         def mean(weights: Any) -> Any:
             with sharding.activations(mesh, attention=attention):
-                total, weight = sft_loss(nnx.merge(graph, weights), batch, key=None, remat="none", chunk=50)
+                sums = sft_loss(nnx.merge(graph, weights), batch, key=None, remat="none", chunk=50)[1]
+            total, weight = sums["loss"]
             return total / weight
 
         return jax.value_and_grad(mean)(weights)

@@ -83,7 +83,8 @@ def taught(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     def step(weights: Any, state: Any, batch: Any) -> Any:
         def loss(weights: Any) -> Any:
             model = nnx.merge(graph, weights, tower)
-            total, weight = sft_loss(model, batch, key=None, remat="none", chunk=LENGTH)
+            sums = sft_loss(model, batch, key=None, remat="none", chunk=LENGTH)[1]
+            total, weight = sums["loss"]
             return total / weight
 
         value, gradient = jax.value_and_grad(loss)(weights)

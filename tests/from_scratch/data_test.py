@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import random
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -137,11 +138,15 @@ def test_true_severities_come_late_and_in_a_share_of_the_pairs(tagger):
 def test_workers_make_the_batches_of_the_process_itself(directory):
     made = []
     for workers in (0, 2):
-        with data.batches(directory / "tokenizer.json", OPTIONS, 6, workers) as batches:
+        with closing(data.Batches(directory / "tokenizer.json", OPTIONS, 6, workers)) as batches:
             made.append(list(batches))
     assert len(made[0]) == len(made[1]) == 6
-    with data.batches(directory / "tokenizer.json", OPTIONS, 6, 0, start=4) as batches:
+    # From where another stood; what was made ahead for elsewhere is not given.
+    with closing(data.Batches(directory / "tokenizer.json", OPTIONS, 6, 1)) as batches:
+        np.testing.assert_array_equal(next(batches)["tokens"], made[0][0]["tokens"])
+        batches.set_state({"next": 4})
         made.append(made[0][:4] + list(batches))
+        assert batches.get_state() == {"next": 6}
     for one, other in [*zip(*made[:2], strict=True), *zip(*made[1:], strict=True)]:
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])

@@ -18,7 +18,7 @@ from reeval.plan.topology import chip_of, devices_of
 
 pytest.importorskip("libtpu", reason="reeval plan needs libtpu: pip install -e '.[plan]'")
 
-CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b, "tiny": tiny}
+CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b, "tiny": tiny, "embedded_judge": embedded_judge}
 WIDE = "200"
 
 
@@ -33,11 +33,16 @@ def config(tmp_path: Path, name: str) -> ConfigDict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "what"), [("qwen3_8b", "score"), ("medgemma_4b", "score"), ("tiny", "both")])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("qwen3_8b", "score"), ("medgemma_4b", "score"), ("tiny", "both"), ("embedded_judge", "both")],
+)
 def test_a_configs_header_says_what_it_takes_of_the_smallest_slice(name, what, config):
     """Of training steps of real size another test compiles a quicker one."""
     header = CONFIGS[name].__doc__
-    for needs in plan(config, re.search(r"--topology=(\S+)", header)[1], what=what):
+    planned = plan(config, re.search(r"--topology=(\S+)", header)[1], what=what)
+    assert planned
+    for needs in planned:
         said = float(re.search(rf"{needs.name} ([\d.]+) GB", header)[1])
         # Another version of libtpu may place things otherwise.
         assert needs.fits and needs.peak / 1e9 == pytest.approx(said, rel=0.1)
@@ -122,6 +127,30 @@ def test_a_wrong_topology_is_one_line(topology, message, capsys):
     assert message in line
 
 
+@pytest.mark.parametrize("name", ["embedded_judge"])
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [({"what": "score"}, "--what=score: .* scores nothing"), ({"search": True}, "--search: .* has no remat policies")],
+)
+def test_training_from_scratch_has_nothing_else_to_plan(config, flags, says):
+    with pytest.raises(ValueError, match=says):
+        plan(config, "v5e:1x1", **flags)
+
+
+@pytest.mark.parametrize("name", ["tiny"])
+def test_training_all_weights_takes_their_gradients(config):
+    config.train.attention = "xla"
+    needs, least = {}, {}
+    for tuning in ("lora", "full"):
+        config.tuning = tuning
+        (needs[tuning],) = plan(config, "v5e:1x1", what="train")
+        least[tuning] = needs[tuning].flops / needs[tuning].recomputation
+    # 6 operations a weight and token and not 4; of the head for a chunk of each row.
+    blocks = 4 * (2 * 128 * 128 + 2 * 128 * 64 + 3 * 128 * 384)
+    assert least["full"] - least["lora"] == pytest.approx(2 * (blocks * 8 * 480 + 1536 * 128 * 8 * 64), rel=0.01)
+    # Adapters and attention, of which the program leaves out what is masked, blur that.
+    assert 1.1 < needs["full"].flops / needs["lora"].flops < 1.3
+
+
 def test_configs_are_all_covered():
-    here = {*CONFIGS, embedded_judge.__name__.split(".")[-1]}
-    assert here == {path.stem for path in (Path(__file__).parents[2] / "configs").glob("*.py")}
+    assert set(CONFIGS) == {path.stem for path in (Path(__file__).parents[2] / "configs").glob("*.py")}

@@ -19,6 +19,7 @@ from configs import tiny
 from reeval import hf, lora, pairs, sharding
 from reeval.data import batches
 from reeval.data.conversation import Conversation
+from reeval.export import export
 from reeval.models import Gemma3, MedGemma
 from reeval.run import add_adapters
 from reeval.train import loop
@@ -59,11 +60,28 @@ def losses(workdir: Path) -> list[float]:
     return [event.value for event in events.Scalars("train/loss")]
 
 
+def test_all_weights_of_the_decoder_train_and_what_sees_is_exported_as_it_was(inputs: Path, tmp_path: Path) -> None:
+    made = config(inputs)
+    made.tuning = "full"
+    made.train.learning_rate = 1e-3
+    loop.train(made, tmp_path / "work", mesh=MESH())
+    export(tmp_path / "work", tmp_path / "judge")
+    before, after = (
+        {".".join(map(str, path)): np.asarray(x[...]) for path, x in nnx.to_flat_state(nnx.state(hf.load_model(judge)))}
+        for judge in (inputs / "model", tmp_path / "judge")
+    )
+    assert any(name.startswith(TOWER) for name in before)
+    for name, value in before.items():
+        assert np.array_equal(value, after[name]) == name.startswith(TOWER), name
+    # Beside the decoder the directory has all that it takes to be asked with images.
+    assert hf.load_processor(tmp_path / "judge", hf.load_tokenizer(tmp_path / "judge")) is not None
+
+
 def adapter(made: ConfigDict, workdir: Path) -> dict[str, np.ndarray]:
     model, _ = loop.load_base(made, MESH())
     add_adapters(made, model, MESH())
     _, fresh, _ = lora.take_apart(model)
-    step, restored = Checkpoints.newest_adapter(workdir / "checkpoints", fresh)
+    step, restored = Checkpoints.newest_trained(workdir / "checkpoints", fresh)
     assert step == STEPS
     return {name: np.asarray(value) for name, value in restored.items()}
 
@@ -183,7 +201,7 @@ def test_training_changes_no_weight_of_the_judge(inputs: Path, trained: Trained)
     for was, now in zip(jax.tree.leaves(untouched), jax.tree.leaves(trained.base), strict=True):
         np.testing.assert_array_equal(was, now)
     assert losses(trained.workdir)[-1] < losses(trained.workdir)[0]
-    assert not [name for name in trained.state.adapter if name.startswith(TOWER)]
+    assert not [name for name in trained.state.trained if name.startswith(TOWER)]
 
 
 def test_every_mesh_and_every_accumulation_gives_the_same_losses(

@@ -88,7 +88,7 @@ def test_a_merged_export_adds_the_adapter_to_the_original_weights(directory: Pat
     model, _ = load_base(made, MESH())
     add_adapters(made, model, MESH())
     parts, fresh, base = lora.take_apart(model)
-    _, adapter = Checkpoints.newest_adapter(directory / "int8" / "checkpoints", fresh)
+    _, adapter = Checkpoints.newest_trained(directory / "int8" / "checkpoints", fresh)
     deltas = {path: einsum.lora.delta() for path, einsum in lora.projections(parts.assemble(adapter, base))}
     for n in range(model.config.num_layers):
         for ours, theirs in (("mlp.gate", "mlp.gate_proj"), ("mlp.down", "mlp.down_proj")):
@@ -122,7 +122,7 @@ def test_it_is_judged_with_what_it_was_trained_on(
     untuned = model(tokens)
     add_adapters(made, model, MESH())
     parts, fresh, base = lora.take_apart(model)
-    _, adapter = Checkpoints.newest_adapter(tmp_path / "work" / "checkpoints", fresh)
+    _, adapter = Checkpoints.newest_trained(tmp_path / "work" / "checkpoints", fresh)
     tuned = parts.assemble(adapter, base)(tokens)
     assert float(abs(tuned - untuned).max()) > 0.1
     for (graph, weights), expected in zip(judged, (untuned, untuned, tuned, tuned), strict=True):

@@ -205,8 +205,8 @@ def test_grouped_batches_train_and_a_stopped_run_goes_on_bit_for_bit(
             loop.train(grouped(STEPS), tmp_path / "stopped", mesh=mesh)
     again = loop.train(grouped(STEPS), tmp_path / "stopped", mesh=mesh)
     assert "going on after step 14" in capsys.readouterr().out
-    for name, value in whole.adapter.items():
-        assert np.asarray(value).tobytes() == np.asarray(again.adapter[name]).tobytes(), name
+    for name, value in whole.trained.items():
+        assert np.asarray(value).tobytes() == np.asarray(again.trained[name]).tobytes(), name
 
 
 def command(inputs: Path, workdir: Path, steps: int) -> subprocess.Popen[bytes]:
@@ -233,7 +233,7 @@ def adapter(inputs: Path, workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
     model, _ = loop.load_base(made, mesh)
     loop.add_adapters(made, model, mesh)
     _, fresh, _ = loop.lora.take_apart(model)
-    step, restored = Checkpoints.newest_adapter(workdir / "checkpoints", fresh)
+    step, restored = Checkpoints.newest_trained(workdir / "checkpoints", fresh)
     return step, {name: np.asarray(value) for name, value in restored.items()}
 
 

@@ -82,7 +82,7 @@ def test_the_training_step_lowers_from_shapes(mesh: tuple[int, int, int], images
     assert metrics["loss"].shape == ()
     # Gradients and moments are those of adapters alone: three times their bytes and two counters.
     held = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
-    assert held == 3 * sum(x.size * 4 for x in state.adapter.values()) + 3 * 4
+    assert held == 3 * sum(x.size * 4 for x in state.trained.values()) + 3 * 4
     # One loop over the layers each way, not 36 copies of them: the program stays short.
     assert len(lowered.as_text()) < 1_000_000
 

@@ -43,7 +43,7 @@ def losses(family: str, shape: tuple[int, int, int], steps: int = 12) -> list[fl
     for _ in range(steps):
         state, metrics = step_fn(state, rest, sharding.to_device(mesh, batch, leading=1))
         found.append(float(metrics["loss"]))
-    assert [n for n, x in state.adapter.items() if jnp.array_equal(x, before[n])] == []
+    assert [n for n, x in state.trained.items() if jnp.array_equal(x, before[n])] == []
     return found
 
 
