@@ -96,7 +96,7 @@ class Trained(NamedTuple):
 def trained(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     workdir, kept = tmp_path_factory.mktemp("work"), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lora, "take_apart", lambda model, part=lora.take_apart: kept.append(part(model)) or kept[-1])
+        patch.setattr(lora, "take_apart", lambda *args, part=lora.take_apart: kept.append(part(*args)) or kept[-1])
         state = loop.train(config(inputs), workdir, mesh=MESH())
     return Trained(workdir, state, kept[0][2])
 
