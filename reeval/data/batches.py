@@ -101,7 +101,7 @@ def packed(
     """Batches without end, `rows` x `length`, reshuffled every epoch; the same on all processes of a run.
 
     Each visit of a pair draws its mode: two-pass with probability `two_pass_share`. Of the shipped pairs less than 2 %
-    is padding, of rows of 480 tokens and of 4,096, where conversations can fill rows at all: see docs/performance.md.
+    is padding where any packing can reach that, in rows of 480 tokens as in those of 4,096; see docs/performance.md.
 
     Args:
         own: rows whose images are wanted here; None wants all. Others get zeros, and their files are not read.
