@@ -6,21 +6,20 @@ anew with each. A thread draws batches, and reads their images, before they are 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 import grain
 import numpy as np
-from grain.experimental import FirstFitPackIterDataset, ThreadPrefetchIterDataset
+from grain.experimental import ThreadPrefetchIterDataset
 
 from reeval.data.conversation import Conversation, Example
 from reeval.data.grouped import Grouping, grouped
+from reeval.data.packing import PackedRows
 from reeval.data.pictures import Pictures
+from reeval.data.rows import Row, filled
 from reeval.data.shared import Shared
 from reeval.pairs import Pair
 from reeval.prompts import MODES
 
-# Rows open at a time: enough that little is padding, few enough that restoring an iterator replays little.
-_PACKING_BINS = 32
 # Batches that are drawn before they are asked for: a slow image or two, and no more memory than that.
 _AHEAD = 2
 
@@ -101,9 +100,8 @@ def packed(
 ) -> grain.IterDataset:
     """Batches without end, `rows` x `length`, reshuffled every epoch; the same on all processes of a run.
 
-    Each visit of a pair draws its mode: two-pass with probability `two_pass_share`. Little is padding where a row holds
-    many conversations: of the shipped pairs 2 % of rows seven times as long as the mean, 1 % of rows of fifteen times.
-    It is 8 % of rows three times as long, and 13 % of those of configs/tiny.py, not twice as long.
+    Each visit of a pair draws its mode: two-pass with probability `two_pass_share`. Of the shipped pairs less than 2 %
+    is padding where any packing can reach that, in rows of 480 tokens as in those of 4,096; see docs/performance.md.
 
     Args:
         own: rows whose images are wanted here; None wants all. Others get zeros, and their files are not read.
@@ -129,39 +127,14 @@ def packed(
     seen = Pictures(examples, length)
     wanted = range(rows) if own is None else own
 
-    def draw(item: tuple[int, dict[str, Example]], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        number, modes = item
-        mode = "two_pass" if rng.random() < two_pass_share else "one_pass"
-        example = modes[mode]
-        tokens = example.tokens[:-1]
-        drawn = {
-            "tokens": tokens,
-            "targets": example.tokens[1:],
-            "weights": example.weights[1:],
-            "examples": np.full(len(tokens), number + 1, np.int32),
-        }
-        return drawn | seen.marks(number, tokens) | (shared.marks(mode, tokens) if shared else {})
+    def marks(number: int, mode: str, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        return seen.marks(number, tokens) | (shared.marks(mode, tokens) if shared else {})
 
-    def named(batch: dict[str, Any]) -> dict[str, np.ndarray]:
-        made = _named(batch) | seen.pixels(batch, wanted)
-        return shared.rows(made | {"parents": batch["parents"]}) if shared else made
+    def batch(drawn: Sequence[Row]) -> dict[str, np.ndarray]:
+        made = filled(drawn, examples, shape=(rows, length), marks=marks)
+        made |= seen.pixels(made, wanted)
+        return shared.rows(made) if shared else made
 
-    # The slice takes all: grain makes seeds from the number of steps before, and runs were made with this many.
-    dataset = grain.MapDataset.source(list(enumerate(examples))).seed(seed).shuffle()[:]
-    stream = dataset.repeat().random_map(draw).to_iter_dataset()
-    lengths = dict.fromkeys(
-        ("tokens", "targets", "weights", "examples", *seen.features, *(("parents",) if shared else ())), length
-    )
-    rows_of = FirstFitPackIterDataset(stream, length_struct=lengths, num_packing_bins=_PACKING_BINS, seed=seed)
-    return rows_of.batch(rows).map(named)
-
-
-def _named(row: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {
-        "tokens": row["tokens"],
-        "targets": row["targets"],
-        "weights": row["weights"],
-        "examples": row["examples"],
-        "segments": row["tokens_segment_ids"],
-        "positions": row["tokens_positions"],
-    }
+    sizes = [{mode: len(example.tokens) - 1 for mode, example in modes.items()} for modes in examples]
+    drawn = PackedRows(sizes, length=length, two_pass_share=two_pass_share, seed=seed)
+    return drawn.batch(rows, batch_fn=list).map(batch)

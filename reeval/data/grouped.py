@@ -8,7 +8,6 @@ a length lacks. So it pays for conversations that differ little beside a step, o
 
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import grain
 import numpy as np
@@ -16,6 +15,7 @@ from grain.experimental import FlatMapIterDataset, FlatMapTransform
 
 from reeval.data.conversation import Example
 from reeval.data.pictures import Pictures
+from reeval.data.rows import filled
 
 # Lengths are multiples of this, as the blocks of attention and the tiles of chips are.
 _LANE = 128
@@ -77,24 +77,12 @@ def grouped(
     # One image a conversation, one conversation a row.
     seen = Pictures(examples, 1, most=1)
 
+    def marks(number: int, mode: str, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        return seen.marks(number, tokens)
+
     def batch(plan: _Plan) -> dict[str, np.ndarray]:
         shape = (plan.rows * grouping.accumulation, plan.length)
-        names = ("tokens", "targets", "segments", "positions", "examples", *seen.features)
-        made: dict[str, Any] = {name: np.zeros(shape, np.int32) for name in names}
-        made["weights"] = np.zeros(shape, np.float32)
-        for row, (number, mode) in enumerate(plan.conversations):
-            example = examples[number][mode]
-            tokens = example.tokens[:-1]
-            filled = {
-                "tokens": tokens,
-                "targets": example.tokens[1:],
-                "weights": example.weights[1:],
-                "segments": 1,
-                "positions": np.arange(len(tokens)),
-                "examples": number + 1,
-            } | seen.marks(number, tokens)
-            for name, values in filled.items():
-                made[name][row, : len(tokens)] = values
+        made = filled([[one] for one in plan.conversations], examples, shape=shape, marks=marks)
         return made | seen.pixels(made, own(plan.rows))
 
     # Epochs are planned when they are reached: there is no end of them.

@@ -67,13 +67,16 @@ class Checkpoints:
         """The newest state that can be read, placed as `like` is; winds `data` to where it stood. None: there is none.
 
         Raises:
-            ValueError: if there are checkpoints and none can be read.
+            ValueError: if there are checkpoints and none can be read, or `data` cannot go on where they stand.
         """
         newest = self._newest({"adapter": like.trained, "training": _training(like)})
         if newest is None:
             return None
         step, restored = newest
-        data.set_state(self._checkpointer.checkpointables_metadata(step).custom_metadata["data"])
+        try:
+            data.set_state(self._checkpointer.checkpointables_metadata(step).custom_metadata["data"])
+        except ValueError as error:
+            raise ValueError(f"{self._directory}/{step}: {error}") from None
         training = restored["training"]
         # Orbax gives plain tuples for optax's named ones; the leaves and their order are the same.
         optimizer = jax.tree.unflatten(jax.tree.structure(like.optimizer), jax.tree.leaves(training["optimizer"]))

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import random_judge
 
 from reeval import hf
 from reeval.data import batches
+from reeval.data import rows as rows_module
 from reeval.data.conversation import Conversation, Example
 from reeval.prompts import MODES
 
@@ -71,14 +73,18 @@ def test_a_batch_holds_whole_conversations_and_nothing_else(examples: list[dict[
 def test_an_epoch_shows_each_pair_once_and_epochs_differ(examples: list[dict[str, Example]]) -> None:
     known = names(examples)
     seen: Counter[int] = Counter()
-    ahead = set()
-    # After so many rows the packer begins anew: what it has given is then all that it has taken in.
-    for number, batch in enumerate(islice(stream(examples, rows=batches._PACKING_BINS), 12), start=1):
-        seen.update(known[part["tokens"].tobytes()][0] for part in conversations(batch))
+    orders, order = set(), []
+    # Batches of one row: an epoch may end within one of more.
+    for number, batch in enumerate(islice(stream(examples, rows=1), 200), start=1):
+        shown = [known[part["tokens"].tobytes()][0] for part in conversations(batch)]
+        seen.update(shown)
+        order += shown
         counts = [seen[i] for i in range(len(examples))]
-        assert max(counts) - min(counts) <= 1, f"after {number} batches some pairs have been seen twice more"
-        ahead.add(frozenset(i for i, count in enumerate(counts) if count == max(counts)))
-    assert min(counts) >= 5 and len(ahead) == 12
+        assert max(counts) - min(counts) <= 1, f"after {number} rows some pairs have been seen twice more"
+        if max(counts) == min(counts):
+            orders.add(tuple(order))
+            order = []
+    assert min(counts) >= 5 and len(orders) == min(counts)
 
 
 def test_the_shares_of_padding_and_modes(examples: list[dict[str, Example]]) -> None:
@@ -154,14 +160,14 @@ def test_batches_are_drawn_before_they_are_asked_for_and_errors_come_at_their_tu
     drawn = []
     third = threading.Event()
 
-    def named(row: Batch) -> Batch:
+    def filled(*rows: Any, **options: Any) -> Batch:
         drawn.append(threading.current_thread())
         if len(drawn) == 3:
             third.set()
             raise ValueError("pair p3: its image is damaged")
-        return row
+        return rows_module.filled(*rows, **options)
 
-    monkeypatch.setattr(batches, "_named", named)
+    monkeypatch.setattr(batches, "filled", filled)
     data = ahead(plain([20] * 40))
     next(data)
     assert third.wait(20), "nobody draws the third batch while the first is at work"
@@ -224,10 +230,10 @@ def test_a_seed_gives_the_stream_that_it_gave_before() -> None:
         [(int(each["examples"][0]), each["tokens"].size) for each in conversations(_row(batch, r))] for r in range(4)
     ]
     assert drawn == [
-        [(2, 30), (3, 31)],
-        [(11, 19), (6, 14), (5, 13), (10, 18)],
-        [(10, 38), (10, 18)],
-        [(2, 30), (12, 20), (5, 13)],
+        [(5, 33), (3, 31)],
+        [(7, 35), (2, 10), (11, 19)],
+        [(9, 17), (8, 16)],
+        [(6, 34), (12, 20), (1, 9)],
     ]
 
 

@@ -99,3 +99,14 @@ def test_where_none_can_be_read_it_is_an_error_and_not_a_new_run(directory: Path
         largest(directory / step).unlink()
     with pytest.raises(ValueError, match=r"10: cannot be read \(.*\), nor can any other; restore it"):
         restored(directory)
+
+
+def test_batches_that_cannot_go_on_where_a_checkpoint_stands_are_no_new_run(directory: Path) -> None:
+    class Other(Batches):
+        def set_state(self, state: dict[str, Any]) -> None:
+            raise ValueError(f"batch {state['at']} is of another order")
+
+    checkpoints = Checkpoints(directory)
+    with pytest.raises(ValueError, match=r"^.*checkpoints/20: batch 20 is of another order$"):
+        checkpoints.restore(state(0), Other(0))
+    checkpoints.close()
