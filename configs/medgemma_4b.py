@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
         {
             # lora, or full: all weights of the decoder, and no word of "lora" counts; that takes float32.
             "tuning": "lora",
+            "objective": "sft",
             "model": {"path": "checkpoints/medgemma-4b-it", "dtype": "bfloat16", "quantized": "none"},
             "prompt": "clinical-2",
             # (data, fsdp, tensor); -1 takes all devices that are left.

@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
         {
             # lora, or full: all weights of the decoder, and no word of "lora" counts; that takes float32.
             "tuning": "lora",
+            "objective": "sft",
             "model": {"path": "embedded", "dtype": "float32", "quantized": "none"},
             "prompt": "compact-1",
             "mesh": (-1, 1, 1),

@@ -49,7 +49,7 @@ def _save_tuned(config: ConfigDict, run: Run, out: Path, format: str) -> int:
         training={
             "steps": step,
             "pairs": Path(config.data.train).name,
-            "share of two-pass conversations": config.data.two_pass_share,
+            **_learned_from(config),
             "learning rate": config.train.learning_rate,
             "tuning": how if config.tuning == "lora" else "all weights of the decoder",
         },
@@ -67,6 +67,13 @@ def _save_tuned(config: ConfigDict, run: Run, out: Path, format: str) -> int:
     else:
         hf.save_merged(out, base, trained=trained, card=card, record=record)
     return step
+
+
+def _learned_from(config: ConfigDict) -> dict[str, Any]:
+    if config.objective == "sft":
+        return {"share of two-pass conversations": config.data.two_pass_share}
+    loss = f"{config.preference.kind}, beta {config.preference.beta:g}"
+    return {"stages": "supervised fine-tuning, then preferences (DPO)", "loss over preferences": loss}
 
 
 def _abstract_trained(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:

@@ -164,7 +164,8 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record["config"], dict):
             raise TypeError
-        if record["config"].setdefault("tuning", "lora") == "lora":
+        record["config"].setdefault("objective", "sft")
+        if record["config"].setdefault("tuning", "lora") == "lora" and record["config"]["objective"] == "sft":
             for section, name, was in _BEFORE:
                 record["config"][section].setdefault(name, was)
     except (ValueError, KeyError, TypeError, AttributeError):

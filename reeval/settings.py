@@ -63,6 +63,7 @@ _KINDS = {
     list: "a tuple of tuples",
 }
 _COUNT = Field(int, least=1)
+OBJECTIVES = ("sft", "dpo")
 TUNINGS = ("lora", "full", "from_scratch")
 _SHARE = Field(float, least=0, most=1)
 
@@ -70,6 +71,8 @@ _SHARE = Field(float, least=0, most=1)
 FIELDS: dict[str, Field] = {
     # What is trained: adapters beside a frozen base, the base's whole decoder, or a model that begins as noise.
     "tuning": Field(str, among=TUNINGS[:2]),
+    # What it minimises: the cross-entropy of gold verdicts, or a loss over preferred and rejected ones.
+    "objective": Field(str, among=OBJECTIVES),
     "model.path": Field(str),
     "model.dtype": Field(str, among=("float32", "bfloat16", "float16")),
     "model.quantized": Field(str, among=("none", "int8")),
@@ -110,6 +113,22 @@ FIELDS: dict[str, Field] = {
     "eval.max_answer_tokens": _COUNT,
     "eval.grammar": Field(bool),
     "eval.base": Field(bool),
+}
+
+# Of fine-tuning to preferences, after a run that this one starts from.
+PREFERENCE: dict[str, Field] = {
+    name: field
+    for name, field in FIELDS.items()
+    if name not in ("data.batching", "data.two_pass_share", "data.severity_weight")
+} | {
+    "objective": Field(str, among=OBJECTIVES),
+    "start": Field(str),
+    "data.preferences": Field(str),
+    "preference.kind": Field(str, among=("sigmoid", "robust", "ipo")),
+    "preference.beta": Field(float, above=0),
+    "preference.label_smoothing": Field(float, least=0, below=0.5),
+    "preference.length_normalised": Field(bool),
+    "preference.sft_weight": Field(float, least=0),
 }
 
 # Of training a small judge from noise, on pairs that are made as it goes; see `reeval.from_scratch`.
@@ -161,7 +180,7 @@ def check(config: Mapping[str, Any], *, tunings: Collection[str] = TUNINGS[:2]) 
     tuning = given.get("tuning")
     if tuning in TUNINGS and tuning not in tunings:
         raise ValueError(f"config.tuning={tuning!r} is not what this command is for: {' or '.join(tunings)}")
-    fields = FROM_SCRATCH if tuning == "from_scratch" else FIELDS
+    fields = FROM_SCRATCH if tuning == "from_scratch" else PREFERENCE if given.get("objective") == "dpo" else FIELDS
     for name in given:
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)

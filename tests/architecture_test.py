@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports only from rows above its own, or from its own row.
 ROWS = [
-    ["pairs", "taxonomy", "verdicts", "embedded", "version", "watch", "chips"],
+    ["pairs", "preferences", "taxonomy", "verdicts", "embedded", "version", "watch", "chips"],
     ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],

@@ -39,6 +39,22 @@ class Example:
     image: StudyImage | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Preferred:
+    """A conversation that goes on in two ways.
+
+    Attributes:
+        prompt: [P] int32, what both begin with, but for its last token, which predicts their first ones.
+        chosen, rejected: from the prompt's last token on.
+        image: as an Example's.
+    """
+
+    prompt: np.ndarray
+    chosen: Example
+    rejected: Example
+    image: StudyImage | None = None
+
+
 class Conversation:
     """Tokenises the conversations of one prompt version with one tokenizer.
 
@@ -116,9 +132,20 @@ class Conversation:
             severity_weight: the loss weight of severity words; other tokens of an answer, its end included, weigh 1.
         """
         assert pair.errors is not None
-        tokens = self.prompt(mode, pair)
-        weights = [0.0] * len(tokens)
-        for turn, answer in enumerate(prompts.gold_answers(mode, Verdict(pair.errors))):
+        answers = prompts.gold_answers(mode, Verdict(pair.errors))
+        return self._answered(self.prompt(mode, pair), answers, severity_weight, self.image(pair))
+
+    def preferred(self, mode: str, pair: Pair, chosen: Sequence[str], rejected: Sequence[str]) -> Preferred:
+        """A pair's prompt with the answers of each turn that are preferred, and those that they are preferred over."""
+        *prompt, last = self.prompt(mode, pair)
+        better, worse = (self._answered([last], each, 1.0, None) for each in (chosen, rejected))
+        return Preferred(np.asarray(prompt, np.int32), better, worse, self.image(pair))
+
+    def _answered(
+        self, prompt: list[int], answers: Sequence[str], severity_weight: float, image: StudyImage | None
+    ) -> Example:
+        tokens, weights = list(prompt), [0.0] * len(prompt)
+        for turn, answer in enumerate(answers):
             if turn:
                 # The end token that begins the glue already stands there, as the end of the first answer.
                 tokens += self.second[1:]
@@ -131,7 +158,7 @@ class Conversation:
                 for start, end in encoded["offset_mapping"]
             ]
             weights.append(1.0)
-        return Example(np.asarray(tokens, np.int32), np.asarray(weights, np.float32), self.image(pair))
+        return Example(np.asarray(tokens, np.int32), np.asarray(weights, np.float32), image)
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -4,7 +4,7 @@ An epoch's shuffled order is packed in windows. What is in a window's rows follo
 alone, so an iterator's state is two numbers and restoring it packs one window.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
@@ -67,6 +67,11 @@ class PackedRows(grain.IterDataset[Row]):
         super().__init__()
         self._sizes, self._length, self._two_pass_share, self._seed = sizes, length, two_pass_share, seed
         self._windows = -(-len(sizes) // _WINDOW)
+
+    def epoch(self, number: int) -> Iterator[Row]:
+        """The rows of an epoch, each conversation in one of them."""
+        for part in range(self._windows):
+            yield from self.window(number * self._windows + part)
 
     def window(self, number: int) -> list[Row]:
         """The rows of a window, in an order that says nothing of their lengths."""

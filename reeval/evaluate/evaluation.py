@@ -32,24 +32,28 @@ from reeval.run import (
     trained_weights,
 )
 from reeval.train.checkpoint import Checkpoints
+from reeval.train.data import start_weights
 from reeval.verdicts import FORMAT_VERSION
 
 # Verdicts that are put on the disk together.
 _GROUP, _GROUP_SECONDS = 16, 1.0
+# What results call the tests between the tuned judge and another.
+_MCNEMAR = {"base": "mcnemar", "start": "mcnemar_start"}
 # Between two times that all of them are sent to a bucket.
 _SEND_SECONDS = 30.0
 
 
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
-    """Judge the benchmark pairs of a config with the newest weights of the run, and with the base if the config asks.
+    """Judge the benchmark pairs of a config with the newest weights of the run, with the base if the config asks, and with the
+    run that it started from, if it did.
 
     Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come: a killed evaluation goes on where it stopped.
 
     Args:
         mesh: by default the config's for judging, over all devices.
     Returns:
-        what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`; and where the base
-        was judged too, McNemar's tests between the two.
+        what `results.json` holds: for each judge and mode the summary of `reeval.evaluate.report`; and McNemar's tests
+        between the tuned judge and the others, "mcnemar" with the base and "mcnemar_start" with the start.
     Raises:
         ValueError: for pairs or a working directory that cannot be evaluated.
         hosts.Stopped: on SIGTERM.
@@ -62,15 +66,18 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
     images = sees_images(config, benchmark)
     seen = images_sha256(benchmark) if images else None
     model, conversation = load_base(config, mesh, images)
-    # Merged into a base of int8 an adapter would be rounded as that is: it stays beside it, where it was trained.
-    merges = config.tuning == "lora" and config.model.quantized == "none"
+    # Merged into a base of int8 an adapter would be rounded as that is: it stays beside it, where it was trained. So do
+    # two adapters, of which each wants the base as it was.
+    merges = config.tuning == "lora" and config.model.quantized == "none" and config.objective == "sft"
     if merges:
         graph, weights = nnx.split(model)
     add_adapters(config, model, mesh)
     if not merges:
         graph, weights = nnx.split(model)  # a fresh adapter adds nothing, so that this is the base
     parts, fresh, base = lora.take_apart(model, trained_weights(config))
-    step, trained = Checkpoints.newest_trained(run.checkpoints, fresh)
+    tuned = {"tuned": Checkpoints.newest_trained(run.checkpoints, fresh)}
+    if config.objective == "dpo":
+        tuned = {"start": start_weights(config, fresh), **tuned}
     judge = Judge(
         graph,
         conversation,
@@ -100,32 +107,39 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
         "max_answer_tokens": config.eval.max_answer_tokens,
     }
     results: dict[str, Any] = {"settings": what, "judges": {}}
-    verdicts: dict[str, list[list[dict[str, Any]]]] = {mode: [] for mode in MODES}
-    for name in ("base", "tuned") if config.eval.base else ("tuned",):
-        at_step, adapter_sha256 = (0, "none") if name == "base" else (step, _sha256(sharding.whole(mesh, trained)))
-        if name == "tuned":
+    verdicts: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for name in [*(["base"] if config.eval.base else []), *tuned]:
+        at_step, adapter_sha256 = 0, "none"
+        if name != "base":
+            at_step, trained = tuned[name]
+            adapter_sha256 = _sha256(sharding.whole(mesh, trained))
             # In place of the base: two models of real size would not fit.
             weights = lora.merge_weights(parts, trained, base) if merges else nnx.state(parts.assemble(trained, base))
-        directory = run.evaluations / (name if name == "base" else f"step-{at_step:06d}")
+        directory = run.evaluations / (f"step-{at_step:06d}" if name == "tuned" else name)
+        verdicts[name] = {}
         summaries = {}
         for mode in MODES:
             signature = what | {"adapter_sha256": adapter_sha256, "mode": mode}
             path = directory / mode / "verdicts.jsonl"
             rows = _judged(judge, weights, benchmark, mode, run, path, signature, f"{name} {mode}")
             summaries[mode] = report.summarise(rows, benchmark)
-            verdicts[mode].append(rows)
+            verdicts[name][mode] = rows
         if hosts.first():
             writers.write_tensorboard(run.tensorboard / f"eval_{name}", name, summaries, at_step)
             writers.write_figure(directory / "dr_curve.png", name, summaries)
         results["judges"][name] = {"step": at_step, "adapter_sha256": adapter_sha256, "modes": summaries}
-    if config.eval.base:
-        results["mcnemar"] = {mode: report.compare(base, tuned, benchmark) for mode, (base, tuned) in verdicts.items()}
+    compared = {name: verdicts[name] for name in verdicts if name != "tuned"}
+    for name, before in compared.items():
+        results[_MCNEMAR[name]] = {
+            mode: report.compare(before[mode], verdicts["tuned"][mode], benchmark) for mode in MODES
+        }
     if hosts.first():
         writers.write_results(run.evaluations / "results.json", results)
         run.send()
     writers.print_table({name: entry["modes"] for name, entry in results["judges"].items()})
-    for mode, tests in results.get("mcnemar", {}).items():
-        writers.print_paired(mode, "base", "tuned", tests)
+    for name in compared:
+        for mode, tests in results[_MCNEMAR[name]].items():
+            writers.print_paired(mode, name, "tuned", tests)
     print(f"verdicts and results: {run.name}/eval\nTensorBoard: {run.name}/tensorboard")
     return results
 

@@ -15,15 +15,14 @@ from tensorboardX import SummaryWriter
 
 from reeval import hosts, lora, pairs, settings, sharding
 from reeval.chips import peak_flops
-from reeval.data import batches
 from reeval.data.images import images_sha256
 from reeval.models import remat
 from reeval.models.attention import BACKENDS
 from reeval.progress import progress
-from reeval.prompts import MODES
 from reeval.run import Run, add_adapters, load_base, sees_images, trained_weights
 from reeval.train.arithmetic import flops_per_token
 from reeval.train.checkpoint import Checkpoints
+from reeval.train.data import labelled_conversations, preferences, start_weights
 from reeval.train.log import Log
 from reeval.train.profile import Profile
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
@@ -58,39 +57,26 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     parts, trained, base = lora.take_apart(model, trained_weights(config))
     del model
 
-    # The data: rows of labelled conversations, the same on every process, drawn ahead of the steps.
-    examples = batches.training_examples(
-        conversation,
-        labelled,
-        length=config.data.sequence_length,
-        severity_weight=config.data.severity_weight,
-    )
-    data = iter(
-        batches.stream(
-            examples,
-            batching=config.data.batching,
-            length=config.data.sequence_length,
-            rows=c.batch_size,
-            accumulation=c.accumulation,
-            multiple=sharding.batch_multiple(mesh),
-            two_pass_share=config.data.two_pass_share,
-            seed=c.seed,
-            own=partial(_own_rows, mesh, c.accumulation),
-            prefixes={mode: conversation.prefix(mode) for mode in MODES},
-        )
-    )
+    # The data: rows of conversations, the same on every process, drawn ahead of the steps.
+    own = partial(_own_rows, mesh, c.accumulation)
+    if config.objective == "dpo":
+        _, trained = start_weights(config, trained)
+        data, ids, segments = preferences(run, mesh, conversation, labelled, parts, trained, base, own)
+    else:
+        data, ids, segments = labelled_conversations(config, mesh, conversation, labelled, own)
 
     # The step.
     tx, schedule = optimizer_of(config)
     placement = state_placement(mesh, tx, trained, jax.tree.map(lambda x: x.sharding, trained))
     state = init_state(tx, trained, placement)
-    step_fn = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
+    step_fn = make_train_step(parts, tx, schedule, mesh, placement, options_of(config, segments=segments))
 
     def pairs_of(rows: dict[str, np.ndarray]) -> list[str]:
-        return [labelled[number - 1].pair_id for number in np.unique(rows.pop("examples")) if number]
+        return [ids[number - 1] for number in np.unique(rows.pop("examples")) if number]
 
-    step_tokens = c.accumulation * c.batch_size * config.data.sequence_length
-    print(f"{_sizes(base, state)}; {len(examples)} pairs, {step_tokens:,} tokens a step; mesh {dict(mesh.shape)}")
+    tokens = f"{c.accumulation * c.batch_size * config.data.sequence_length:,} tokens a step"
+    many = f"{len(ids)} {'preferences' if config.objective == 'dpo' else 'pairs'}"
+    print(f"{_sizes(base, state)}; {many}, {tokens}; mesh {dict(mesh.shape)}")
     with closing(data):
         return step_after_step(
             run,

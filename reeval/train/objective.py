@@ -1,4 +1,7 @@
-"""What training minimises. Supervised fine-tuning: the cross-entropy of verdict tokens."""
+"""What training minimises: the cross-entropy of verdict tokens, or a loss over preferred and rejected verdicts.
+
+Shape letters: B batch, T time, D model, S segments.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +12,7 @@ from flax import nnx
 
 from reeval.models.decoder import unembed
 from reeval.train.cross_entropy import token_losses
+from reeval.train.preference import Answers, Preference, kl, losses
 
 # Of a name, a sum over a micro-batch and what the sum over all of them is to be divided by.
 Sums = Mapping[str, tuple[jax.Array, jax.Array]]
@@ -26,6 +30,56 @@ def sft_loss(
         batch: as `reeval.data.batches.packed` gives, each [B, T] but for images.
         chunk: of how many verdict tokens of a row logits exist at once.
     """
+    weights_BT = batch["weights"]
+    total = jnp.sum(weights_BT * verdict_losses(model, batch, key, remat=remat, chunk=chunk))
+    return total, {"loss": (total, jnp.sum(weights_BT))}
+
+
+def preference_loss(
+    model: Any,
+    batch: Mapping[str, jax.Array],
+    key: jax.Array | None,
+    *,
+    options: Preference,
+    segments: int,
+    remat: str,
+    chunk: int,
+) -> tuple[jax.Array, Sums]:
+    """The summed loss of a batch's preferences and, as "loss", that and their number.
+
+    Args:
+        batch: as `reeval.data.preferences.preferred` gives, each [B, T] but for images.
+        segments: that a row has at most.
+        chunk: of how many verdict tokens of a row logits exist at once.
+    Returns:
+        the sum, and beside "loss" what `preference.losses` says of each, and "kl": the reference's distance, see there.
+    """
+    counts_BT = batch["weights"] != 0
+    policy_BT = -verdict_losses(model, batch, key, remat=remat, chunk=chunk)
+    reference_BT = batch["reference"]
+
+    def by_segment(x_BT: jax.Array) -> jax.Array:
+        return jax.vmap(lambda x_T, ids_T: jax.ops.segment_sum(x_T, ids_T, segments + 1))(x_BT, batch["segments"])
+
+    def answers(x_BS: jax.Array) -> Answers:
+        # A preference is three segments, see `data.preferences`; 0 is padding.
+        return Answers(x_BS[:, 2::3], x_BS[:, 3::3])
+
+    policy, reference, tokens = (
+        answers(by_segment(x_BT)) for x_BT in (policy_BT, reference_BT, counts_BT.astype(jnp.float32))
+    )
+    there_BP = tokens.chosen > 0
+    losses_BP, said = losses(policy, reference, tokens, options)
+    total, count = jnp.sum(jnp.where(there_BP, losses_BP, 0.0)), jnp.sum(there_BP).astype(jnp.float32)
+    sums = {name: (jnp.sum(jnp.where(there_BP, x_BP, 0.0)), count) for name, x_BP in said.items()}
+    kl_BT = jnp.where(counts_BT, kl(policy_BT, reference_BT), 0.0)
+    return total, {"loss": (total, count), **sums, "kl": (jnp.sum(kl_BT), jnp.sum(tokens.chosen + tokens.rejected))}
+
+
+def verdict_losses(
+    model: Any, batch: Mapping[str, jax.Array], key: jax.Array | None, *, remat: str, chunk: int
+) -> jax.Array:
+    """Minus the log-probability of each target that has a weight, 0 of the others, [B, T] float32."""
     x_BTD = model.hidden(
         batch["tokens"],
         positions_BT=batch["positions"],
@@ -41,7 +95,4 @@ def sft_loss(
     def logits(arrays: Sequence[jax.Array], x_BCD: jax.Array) -> jax.Array:
         return unembed(nnx.merge(graph, jax.tree.unflatten(treedef, arrays)), x_BCD)
 
-    weights_BT = batch["weights"]
-    losses_BT = token_losses(logits, chunk, arrays, x_BTD, batch["targets"], weights_BT != 0)
-    total = jnp.sum(weights_BT * losses_BT)
-    return total, {"loss": (total, jnp.sum(weights_BT))}
+    return token_losses(logits, chunk, arrays, x_BTD, batch["targets"], batch["weights"] != 0)

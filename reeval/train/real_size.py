@@ -19,6 +19,8 @@ from reeval.train.step import TrainState, make_train_step, optimizer_of, options
 
 # A conversation with an image has the image's 256 tokens and the instructions' and reports' several hundreds.
 _IMAGE_EVERY = 1024
+# Two answers and what they are about are hardly shorter.
+_PREFERENCE_EVERY = 128
 
 
 def abstract_judge(config: ConfigDict, *, images: bool = False) -> nnx.Module:
@@ -77,14 +79,17 @@ def trace_step(config: ConfigDict, mesh: Mesh) -> tuple[Any, tuple[Any, Any, Any
     parts, trained, base = lora.take_apart(model, which)
     tx, schedule = optimizer_of(config)
     placement = state_placement(mesh, tx, trained, placed_by_name(mesh, nnx.state(model, which)))
-    step = make_train_step(parts, tx, schedule, mesh, placement, options_of(config))
     rows = (config.train.accumulation, config.train.batch_size, config.data.sequence_length)
+    prefers = config.objective == "dpo"
+    options = options_of(config, segments=3 * max(1, rows[-1] // _PREFERENCE_EVERY))
+    step = make_train_step(parts, tx, schedule, mesh, placement, options)
     split = sharding.batch_sharding(mesh, len(rows), leading=1)
-    batch = {
-        name: jax.ShapeDtypeStruct(rows, "float32" if name == "weights" else "int32", sharding=split)
-        for name in ("tokens", "targets", "weights", "segments", "positions")
-        + (("parents",) if config.data.batching == "shared" else ())
-    }
+    names = ["tokens", "targets", "segments", "positions"]
+    if prefers or config.data.batching == "shared":
+        names.append("parents")
+    batch = {name: jax.ShapeDtypeStruct(rows, "int32", sharding=split) for name in names}
+    for name in ("weights", "reference") if prefers else ("weights",):
+        batch[name] = jax.ShapeDtypeStruct(rows, "float32", sharding=split)
     if images:
         vision = model.config.vision
         each = (max(1, rows[-1] // _IMAGE_EVERY), vision.channels, vision.image_size, vision.image_size)

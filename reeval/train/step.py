@@ -17,7 +17,8 @@ from ml_collections import ConfigDict
 
 from reeval import sharding
 from reeval.lora import Parts
-from reeval.train.objective import Objective, sft_loss
+from reeval.train.objective import Objective, preference_loss, sft_loss
+from reeval.train.preference import Preference
 
 
 class TrainState(NamedTuple):
@@ -39,10 +40,18 @@ class StepOptions:
     dropout: bool
 
 
-def options_of(config: ConfigDict) -> StepOptions:
-    """What the step needs of a config."""
+def options_of(config: ConfigDict, *, segments: int = 0) -> StepOptions:
+    """What the step needs of a config.
+
+    Args:
+        segments: of preferences, how many a row has at most.
+    """
+    how = {"remat": config.train.remat, "chunk": config.train.loss_chunk}
+    objective: Objective = partial(sft_loss, **how)
+    if config.objective == "dpo":
+        objective = partial(preference_loss, options=Preference(**config.preference), segments=segments, **how)
     return StepOptions(
-        objective=partial(sft_loss, remat=config.train.remat, chunk=config.train.loss_chunk),
+        objective=objective,
         seed=config.train.seed,
         attention=config.train.attention,
         dropout=config.tuning == "lora" and config.lora.dropout > 0,
