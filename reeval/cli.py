@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / score / plan / synth / pairs / bench`: flags to arguments, nothing else."""
+"""`reeval train / eval / export / prefs / score / plan / synth / pairs / bench`: flags to arguments, nothing else."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from reeval import watch
+from reeval import cli_bench, watch
 from reeval.command_line import Help, asks_for_help, joined, parse, with_config
 
 USAGE = """reeval: judges of generated radiology reports.
@@ -18,6 +18,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval synth   --reports=FILE|FOLDER --out=FILE [--count=4000] [--seed=0]    labelled pairs from reports; resumes
   reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
+  reeval prefs   --workdir=DIR --out=FILE [--samples=4]                   what gold verdicts are better than; resumes
   reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
   reeval bench train [--model=DIR] [--against=transformers|none]          the same of fine-tuning
@@ -26,9 +27,6 @@ USAGE = """reeval: judges of generated radiology reports.
 train, eval, export and score take --distributed on each of several hosts (--distributed=HOST:PORT,COUNT,INDEX where
 jax does not find that out by itself). Exit codes: 0 done, 2 a mistake of yours, 75 stopped and saved (the same command
 goes on), 1 the rest."""
-
-
-_SHAPES = "qwen3_80m, small_vocabulary_60m, qwen3_0.6b, qwen3_8b or tiny"
 
 
 def train(argv: Sequence[str]) -> None:
@@ -64,6 +62,27 @@ def export(argv: Sequence[str]) -> None:
     from reeval.export import export as run
 
     run(values.workdir, values.out, values.format)
+
+
+def prefs(argv: Sequence[str]) -> None:
+    """Make preferences for training after a run: of its pairs, verdicts that the gold ones are better than."""
+    values = flags.FlagValues()
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("workdir", None, "The run whose judge is sampled.", required=True, flag_values=values)
+    text("out", None, "The preference file to write.", required=True, flag_values=values)
+    text("pairs", "", "A labelled pair file; by default what the run learned from.", flag_values=values)
+    number("per_pair", 2, "Preferences of each pair.", lower_bound=1, flag_values=values)
+    mixture = ["severity:0.35", "invented:0.15", "dropped:0.15", "sampled:0.35"]
+    flags.DEFINE_list("mixture", mixture, "Kinds and their shares.", flag_values=values)
+    flags.DEFINE_float("two_pass_share", 0.5, "Of two-pass conversations.", flag_values=values)
+    number("samples", 4, "Verdicts that the judge draws of each pair in each mode.", lower_bound=1, flag_values=values)
+    flags.DEFINE_float("temperature", 1.0, "At which it draws them.", flag_values=values)
+    number("seed", 0, "Another seed makes others.", lower_bound=0, flag_values=values)
+    number("slots", 0, "Pairs that are judged at a time; 0: as the run's config.", flag_values=values)
+    parse(values, argv, prefs)
+    from reeval.prefs.command import run
+
+    run(values.flag_values_dict())
 
 
 def score(argv: Sequence[str]) -> None:
@@ -163,63 +182,6 @@ def _one_of(commands: Mapping[str, Callable[[Sequence[str]], None]], argv: Seque
     commands[argv[0]](argv[1:])
 
 
-def bench_score(argv: Sequence[str]) -> None:
-    """Measure scoring: its speed, its share of what the device can do, and transformers' generate beside it."""
-    values = flags.FlagValues()
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
-    text("model", "random", "A checkpoint directory, embedded, or random.", flag_values=values)
-    text("shape", "qwen3_80m", f"Of random weights: {_SHAPES}.", flag_values=values)
-    text("tokenizer", "", "Of random weights: a directory; by default the embedded judge's.", flag_values=values)
-    text("pairs", "", "A pair file; by default the held-out pairs that are shipped.", flag_values=values)
-    number("count", 64, "Pairs to judge at most.", flag_values=values)
-    number("slots", 0, "Pairs that are decoded at a time; 0: as the device likes it.", flag_values=values)
-    flags.DEFINE_enum("mode", "one_pass", ["one_pass", "two_pass"], "How to judge.", flag_values=values)
-    text("prompt", "clinical-2", "The version of the prompt.", flag_values=values)
-    dtypes = ["auto", "float32", "bfloat16"]
-    flags.DEFINE_enum("dtype", "auto", dtypes, "Of the weights; auto: float32 on a CPU.", flag_values=values)
-    number("max_answer_tokens", 64, "Of one answer.", flag_values=values)
-    flags.DEFINE_bool("grammar", True, "Answers follow the verdict format, on both sides.", flag_values=values)
-    flags.DEFINE_enum("against", "transformers", ["transformers", "none"], "The other side.", flag_values=values)
-    flags.DEFINE_list("batch_sizes", [], "That transformers tries, such as 8,16; its best counts.", flag_values=values)
-    number("repetitions", 3, "Of which the median counts.", flag_values=values)
-    text("json", "", "A file for all figures.", flag_values=values)
-    parse(values, argv, bench_score)
-    from reeval.bench.score import Options, run
-
-    run(Options.of(values.flag_values_dict()))
-
-
-def bench_train(argv: Sequence[str]) -> None:
-    """Measure LoRA fine-tuning: its speed, its share of what the device can do, and transformers and PEFT beside it."""
-    values = flags.FlagValues()
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
-    text("model", "random", "A checkpoint directory, embedded, or random.", flag_values=values)
-    text("shape", "qwen3_80m", f"Of random weights: {_SHAPES}.", flag_values=values)
-    text("tokenizer", "", "Of random weights: a directory; by default the embedded judge's.", flag_values=values)
-    text("pairs", "", "A pair file; by default the training pairs that are shipped.", flag_values=values)
-    number("count", 300, "Pairs to train on at most.", flag_values=values)
-    text("prompt", "clinical-2", "The version of the prompt.", flag_values=values)
-    dtypes = ["auto", "float32", "bfloat16"]
-    flags.DEFINE_enum("dtype", "auto", dtypes, "Of the weights; auto: float32 on a CPU.", flag_values=values)
-    batchings = ["packed", "shared", "grouped"]
-    flags.DEFINE_enum("batching", "shared", batchings, "As config.data.batching.", flag_values=values)
-    text("attention", "auto", "As config.train.attention.", flag_values=values)
-    text("remat", "none", "As config.train.remat.", flag_values=values)
-    number("batch_size", 1, "Rows of a step.", flag_values=values)
-    number("length", 4096, "Tokens of a row.", flag_values=values)
-    number("rank", 16, "Of the adapters.", flag_values=values)
-    number("steps", 4, "Of a repetition.", flag_values=values)
-    flags.DEFINE_enum("against", "transformers", ["transformers", "none"], "The other side.", flag_values=values)
-    sizes = ["2", "4", "8"]
-    flags.DEFINE_list("micro_batches", sizes, "That transformers tries; its best counts.", flag_values=values)
-    number("repetitions", 3, "Of which the median ratio counts.", flag_values=values)
-    text("json", "", "A file for all figures.", flag_values=values)
-    parse(values, argv, bench_train)
-    from reeval.bench.train import Options, run
-
-    run(Options.of(values.flag_values_dict()))
-
-
 def check(argv: Sequence[str]) -> None:
     """Validate a pair file and say what it holds: reeval pairs check FILE"""
     values = flags.FlagValues()
@@ -269,11 +231,12 @@ def convert(argv: Sequence[str]) -> None:
 # Of a file of reports.
 COLUMNS = ("report", "findings", "impression", "id")
 PAIRS: dict[str, Callable[[Sequence[str]], None]] = {"check": check, "convert": convert}
-BENCH: dict[str, Callable[[Sequence[str]], None]] = {"score": bench_score, "train": bench_train}
+BENCH: dict[str, Callable[[Sequence[str]], None]] = {"score": cli_bench.score, "train": cli_bench.train}
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "eval": evaluate,
     "export": export,
+    "prefs": prefs,
     "score": score,
     "plan": plan,
     "synth": synth,

@@ -25,8 +25,14 @@ ROWS = [
     ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "plan", "from_scratch", "score", "bench"],
-    ["", "cli", "command_line", "__main__"],  # "" is reeval/__init__.py: what users import, which nothing else does
+    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench"],
+    [
+        "",
+        "cli",
+        "cli_bench",
+        "command_line",
+        "__main__",
+    ],  # "" is reeval/__init__.py: what users import, which nothing else does
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 NAMELESS = {"util", "utils", "helper", "helpers", "common", "misc"}

@@ -44,8 +44,8 @@ _SEND_SECONDS = 30.0
 
 
 def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> dict[str, Any]:
-    """Judge the benchmark pairs of a config with the newest weights of the run, with the base if the config asks, and with the
-    run that it started from, if it did.
+    """Judge the benchmark pairs of a config with the newest weights of the run, with the base if the config asks, and
+    with the run that it started from, if it did.
 
     Verdicts go to `eval/<judge>/<mode>/verdicts.jsonl` as they come: a killed evaluation goes on where it stopped.
 

@@ -1,0 +1,1 @@
+"""Preference pairs: of each labelled pair, verdicts that its gold verdict is better than."""
