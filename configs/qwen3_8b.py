@@ -76,6 +76,8 @@ def get_config() -> ConfigDict:
                 "max_prompt_tokens": 2048,
                 "max_answer_tokens": 512,
                 "base": True,
+                # While it trains, after so many steps each time; 0: not at all.
+                "every": 0,
             },
         }
     )

@@ -68,6 +68,8 @@ def get_config() -> ConfigDict:
                 "max_prompt_tokens": 384,
                 "max_answer_tokens": 160,
                 "base": True,
+                # While it trains, after so many steps each time; 0: not at all.
+                "every": 0,
             },
         }
     )

@@ -34,12 +34,15 @@ def train(argv: Sequence[str]) -> None:
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "The directory of the run.", required=True, flag_values=values)
     with_config(argv, train, values)
-    run: Callable[..., object]
     if values.config.get("tuning") == "from_scratch":
-        from reeval.from_scratch.loop import train as run
-    else:
-        from reeval.train.loop import train as run
-    run(values.config, values.workdir)
+        from reeval.from_scratch.loop import train as from_scratch
+
+        from_scratch(values.config, values.workdir)
+        return
+    from reeval.evaluate.intervals import judging
+    from reeval.train.loop import train as run
+
+    run(values.config, values.workdir, judging=judging)
 
 
 def evaluate(argv: Sequence[str]) -> None:

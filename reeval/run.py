@@ -31,7 +31,12 @@ from reeval.pairs import Pair
 _FREE_SECTIONS = {"mesh", "eval", "profile"}
 _FREE = {"train.log_every", "train.checkpoint_every", "train.workers", "train.evaluation_pairs"}
 # Of fields that runs of before did not have, what they did: LoRA, as all did that do not say what they train.
-_BEFORE = (("model", "quantized", "none"), ("data", "batching", "packed"), ("train", "attention", "auto"))
+_BEFORE = (
+    ("model", "quantized", "none"),
+    ("data", "batching", "packed"),
+    ("train", "attention", "auto"),
+    ("eval", "every", 0),
+)
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
     "config.json",

@@ -113,6 +113,7 @@ FIELDS: dict[str, Field] = {
     "eval.max_answer_tokens": _COUNT,
     "eval.grammar": Field(bool),
     "eval.base": Field(bool),
+    "eval.every": Field(int, least=0),
 }
 
 # Of fine-tuning to preferences, after a run that this one starts from.

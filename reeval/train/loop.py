@@ -28,11 +28,18 @@ from reeval.train.profile import Profile
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
 
 
-def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) -> TrainState:
+def train(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    mesh: Mesh | None = None,
+    judging: Callable[..., Callable[[int, Any], None]] | None = None,
+) -> TrainState:
     """Fine-tune the judge of a config, or go on where the run in `workdir` stopped.
 
     Args:
         mesh: by default the config's, over all devices.
+        judging: makes what looks at the judge every `config.eval.every` steps, see `reeval.evaluate.intervals`.
     Returns:
         the state after the last step.
     Raises:
@@ -65,6 +72,9 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
     else:
         data, ids, segments = labelled_conversations(config, mesh, conversation, labelled, own)
 
+    looks = judging is not None and config.eval.every
+    look = judging(run, mesh, conversation, parts, base) if judging is not None and looks else None
+
     # The step.
     tx, schedule = optimizer_of(config)
     placement = state_placement(mesh, tx, trained, jax.tree.map(lambda x: x.sharding, trained))
@@ -90,6 +100,7 @@ def train(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = None) 
             accumulation=c.accumulation,
             flops=flops,
             pairs_of=pairs_of,
+            look=look,
         )
 
 
@@ -106,6 +117,7 @@ def step_after_step(
     accumulation: int,
     flops: float,
     pairs_of: Callable[[dict[str, np.ndarray]], list[str]],
+    look: Callable[[int, Any], None] | None = None,
 ) -> TrainState:
     """From the newest checkpoint, or from `state`, to the last step of the run's config.
 
@@ -116,6 +128,7 @@ def step_after_step(
         data: an iterator over batches [accumulation * B, ...] with get_state and set_state, the same on all processes.
         flops: that training needs for a token.
         pairs_of: takes out of a batch what the device does not need, and gives the ids of its pairs.
+        look: at the trained weights, every `eval.every` steps.
     Raises:
         FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
         hosts.Stopped: on SIGTERM, after a checkpoint of the step that was at work.
@@ -144,6 +157,8 @@ def step_after_step(
                 advance(*log.add(*pending))
             pending = (step, metrics, shown, rows["tokens"].size)
             stop = asked.by(step)
+            if look is not None and step % run.config.eval.every == 0:
+                look(step, state.trained)
             if step % c.checkpoint_every == 0 or step == c.steps or stop:
                 advance(*log.add(*pending))
                 pending = None

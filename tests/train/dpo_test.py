@@ -1,4 +1,4 @@
-"""Preference training after a run: from the reference's own loss down, on any mesh, resumed exactly, judged beside it."""
+"""Preference training after a run: from the reference's own loss down, on any mesh, resumed exactly, judged beside."""
 
 import functools
 import math
@@ -16,6 +16,7 @@ from configs import tiny, tiny_dpo
 from reeval import pairs, sharding
 from reeval.cli import main
 from reeval.evaluate.evaluation import evaluate
+from reeval.evaluate.intervals import judging
 from reeval.export import export
 from reeval.train import loop
 from reeval.train.checkpoint import Checkpoints
@@ -134,6 +135,21 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_computes_no_reference_again(
     _, whole = Checkpoints.newest_trained(trained / "checkpoints", again.trained)
     for name, value in whole.items():
         assert np.asarray(value).tobytes() == np.asarray(again.trained[name]).tobytes(), name
+
+
+def test_the_judge_is_looked_at_while_it_trains(inputs_of: Callable[[str], Path], tmp_path: Path) -> None:
+    made = config(inputs_of("qwen3"), steps=6)
+    made.eval.every = 3
+    loop.train(made, tmp_path, mesh=MESH(), judging=judging)
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "eval_tuned"))
+    events.Reload()
+    for mode in ("one_pass", "two_pass"):
+        for rate in ("D", "R"):
+            assert [event.step for event in events.Scalars(f"eval/{mode}/{rate}")] == [3, 6]
+    # The last look is at what an evaluation judges.
+    results = evaluate(made, tmp_path, mesh=MESH())
+    last = events.Scalars("eval/two_pass/D")[-1].value
+    assert last == pytest.approx(results["judges"]["tuned"]["modes"]["two_pass"]["D"]["percent"], abs=1e-4)
 
 
 def test_a_run_that_has_begun_keeps_its_start_and_its_preferences(
