@@ -54,7 +54,8 @@ def options_of(config: ConfigDict, *, segments: int = 0) -> StepOptions:
         objective=objective,
         seed=config.train.seed,
         attention=config.train.attention,
-        dropout=config.tuning == "lora" and config.lora.dropout > 0,
+        # A policy is held against its reference, which knows no dropout.
+        dropout=config.tuning == "lora" and config.objective == "sft" and config.lora.dropout > 0,
     )
 
 
