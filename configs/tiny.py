@@ -6,7 +6,7 @@ Memory:   1.4 GB with rows of 256; those of 480 were not measured. On the smalle
           training step 0.27 GB, prefill 0.11 GB, decode 0.12 GB
           reeval plan --config=configs/tiny.py --topology=v5e:1x1
 Duration: 6 1/2 minutes with the environment, on cores that had other work too
-Expected: (D+R)/2 on held-out pairs from 56.5 to 89.5 in one pass and from 57.0 to 90.2 in two, n 200 + 200
+Expected: (D+R)/2 on held-out pairs from 56.5 to 88.8 in one pass and from 57.0 to 89.8 in two, n 200 + 200
 """
 
 from ml_collections import ConfigDict
