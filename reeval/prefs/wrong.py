@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from reeval.pairs import Error, Pair
 from reeval.verdicts import Verdict
 
-_SENTENCE = re.compile(r"[^.;\n]+")
+# The point of a decimal ends none.
+_SENTENCE = re.compile(r"(?:[^.;\n]|(?<=\d)\.(?=\d))+")
 # Sentences that have as much in common say about the same.
 _ALIKE = 0.5
 
