@@ -16,7 +16,7 @@ from reeval import pairs, preferences, prompts, sharding
 from reeval.cli import main
 from reeval.evaluate.judge import read_answers
 from reeval.files import LineLog
-from reeval.pairs import Pair
+from reeval.pairs import Error, Pair
 from reeval.prefs.samples import wrong
 from reeval.prefs.wrong import Cells, invented
 from reeval.train import loop
@@ -147,7 +147,24 @@ def test_an_invented_error_cuts_no_number() -> None:
         (error,) = made.verdict.errors
         spans |= {error.reference_span, error.candidate_span}
     assert "A 2.5 cm nodule is seen" in spans
+    assert not any(error.startswith("No pneumothorax") for error in spans), "reworded ones come first"
     assert not {span for span in spans if "5 cm" in span and "2.5 cm" not in span}
+
+
+def test_invented_errors_have_the_types_of_gold_ones_and_their_full_stops() -> None:
+    pair = Pair("a", "a", "The heart is normal in size.", "The heart is of normal size.", errors=())
+    lone = Error("fabrication", "finding", "", "Here.", "significant")
+    gold = [Pair("b", "b", "There.", "Here.", errors=(lone,) * 4)]
+    gold.append(
+        Pair("c", "c", "There.", "Here.", errors=(Error("inaccuracy", "finding", "There", "Here", "significant"),))
+    )
+    made = [invented(pair, random.Random(seed), Cells(gold)) for seed in range(200)]
+    types = Counter(each.verdict.errors[0].type for each in made if each)
+    assert set(types) == {"fabrication", "inaccuracy"} and types["fabrication"] == pytest.approx(160, abs=20)
+    for each in made:
+        assert each is not None
+        (error,) = each.verdict.errors
+        assert error.candidate_span.endswith(".") == (error.type == "fabrication")
 
 
 def test_what_it_is_made_from_stands_beside_it(workdir: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
