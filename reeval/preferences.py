@@ -40,7 +40,7 @@ def read(path: str | Path) -> list[Preference]:
     if not path.is_file():
         raise ValueError(f"{path}: no such preference file; `reeval prefs` makes one")
     found = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 found.append(_read(line, f"{path}:{number}"))
@@ -49,10 +49,14 @@ def read(path: str | Path) -> list[Preference]:
     return found
 
 
-def _read(line: str, where: str) -> Preference:
+def _read(line: bytes, where: str) -> Preference:
     try:
         row = json.loads(line)
-    except ValueError:
+        # Half of a surrogate pair, which JSON may hold, is no text that a tokenizer takes.
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise ValueError(f"{where}: holds what is no text; save the file as UTF-8") from None
+    except (ValueError, RecursionError):
         raise ValueError(f"{where}: is no JSON object") from None
     names = [field.name for field in dataclasses.fields(Preference)]
     if not isinstance(row, dict) or sorted(row) != sorted(names):

@@ -35,6 +35,9 @@ from reeval.run import (
 from reeval.train.checkpoint import Checkpoints
 from reeval.verdicts import Verdict
 
+# In OUT.settings.json what is a result, and decides nothing.
+_CAME_OF_IT = "came_of_it"
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -62,8 +65,8 @@ def run(flags: Mapping[str, Any]) -> None:
     """Make the preferences and say on standard error what came of it. Raises ValueError."""
     if not 0 <= flags["two_pass_share"] <= 1:
         raise ValueError(f"--two_pass_share={flags['two_pass_share']}: must be a share from 0 to 1")
-    if flags["temperature"] < 0:
-        raise ValueError(f"--temperature={flags['temperature']}: must be at least 0")
+    if not 0 <= flags["temperature"] < float("inf"):
+        raise ValueError(f"--temperature={flags['temperature']}: must be a number of at least 0")
     names = [field.name for field in dataclasses.fields(Options)]
     options = Options(**{name: flags[name] for name in names if name != "mixture"}, mixture=_mixture(flags["mixture"]))
     counts = prefer(options)
@@ -75,7 +78,7 @@ def prefer(options: Options) -> Counter[str]:
     """Make a file of preferences, or the rest of it; gives how many there are of each kind and mode.
 
     The judge's samples are kept beside it, in OUT.samples.jsonl, which makes it possible to go on, and what all is made
-    from in OUT.settings.json.
+    from in OUT.settings.json, which says in the end what came of it.
 
     Raises:
         ValueError: for a run, pairs or files that this cannot be made with.
@@ -89,18 +92,31 @@ def prefer(options: Options) -> Counter[str]:
     source = options.pairs or config.data.train
     labelled = pairs.read(source, labelled=True)
     judge, weights, made_from = _judge(options, config, labelled)
-    _sign(out, made_from | {"pairs_sha256": file_sha256(source)} | _decisive(options))
-    found: dict[tuple[str, str], list[Sample]] = {}
+    made_from |= {"pairs_sha256": file_sha256(source)} | _decisive(options)
+    _sign(out, made_from)
+    drawn: list[Sample] = []
     if options.mixture.get("sampled"):
+        judge.memory(weights, "two_pass")  # too little of it is said now
         kept = out.with_name(f"{out.name}.samples.jsonl")
-        found = wrong(draw(judge, weights, labelled, options.samples, seed=options.seed, path=kept), labelled)
+        drawn = draw(judge, weights, labelled, options.samples, seed=options.seed, path=kept)
+    found = wrong(drawn, labelled)
     cells = wrongs.Cells(labelled)
     made = [each for pair in labelled for each in _of_pair(pair, options, cells, found)]
     if not made:
         raise ValueError(f"{source}: no preference can be made of these pairs by --mixture")
     lines = "".join(json.dumps(dataclasses.asdict(each), ensure_ascii=False) + "\n" for each in made)
     write_atomically(out, lines)
-    return Counter(f"{each.kind} {each.mode}" for each in made)
+    counts = Counter(f"{each.kind} {each.mode}" for each in made)
+    came_of_it = {
+        "preferences": dict(sorted(counts.items())),
+        "samples": {
+            "drawn": len(drawn),
+            "unparsable": sum(row["parse_status"] != "ok" for row in drawn),
+            "wrong_and_different": sum(map(len, found.values())),
+        },
+    }
+    _write_settings(out, made_from | {_CAME_OF_IT: came_of_it})
+    return counts
 
 
 def _of_pair(
@@ -188,18 +204,31 @@ def _decisive(options: Options) -> dict[str, Any]:
 
 def _sign(out: Path, made_from: dict[str, Any]) -> None:
     """Record what the preferences are made from, or make sure that they are made from the same."""
-    beside = out.with_name(f"{out.name}.settings.json")
+    beside = _settings(out)
     if beside.exists():
-        before = json.loads(beside.read_text(encoding="utf-8"))
-        differing = [name for name in sorted(before | made_from) if before.get(name) != made_from.get(name)]
+        try:
+            before = json.loads(beside.read_text(encoding="utf-8"))
+            before.pop(_CAME_OF_IT, None)
+            differing = [name for name in sorted(before | made_from) if before.get(name) != made_from.get(name)]
+        except (ValueError, AttributeError, TypeError):
+            raise ValueError(f"{beside}: damaged; move it away, and what lies beside it of the same name") from None
         if differing:
             raise ValueError(
                 f"{out}: is made from something else ({', '.join(differing)}); give another --out, or move it away "
                 f"with {beside.name} and the samples"
             )
-    elif out.exists():
+        return
+    if out.exists():
         raise ValueError(f"{out}: exists, and {beside.name}, which says what it is made from, does not; move it away")
-    write_atomically(beside, json.dumps(made_from, indent=2, sort_keys=True) + "\n")
+    _write_settings(out, made_from)
+
+
+def _settings(out: Path) -> Path:
+    return out.with_name(f"{out.name}.settings.json")
+
+
+def _write_settings(out: Path, content: dict[str, Any]) -> None:
+    write_atomically(_settings(out), json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _mixture(items: Sequence[str]) -> dict[str, float]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from reeval.pairs import Error, Pair
 from reeval.verdicts import Verdict
 
-_SENTENCE = re.compile(r"[^.;\n]+")
+# The point of a decimal ends none.
+_SENTENCE = re.compile(r"(?:[^.;\n]|(?<=\d)\.(?=\d))+")
 # Sentences that have as much in common say about the same.
 _ALIKE = 0.5
 
@@ -34,6 +35,12 @@ class Cells:
         for pair in pairs:
             for error in pair.errors or ():
                 self._aspects.setdefault(error.type, []).append(error.aspect)
+
+    def sided(self, spans: tuple[str, str], rng: random.Random) -> tuple[str, str]:
+        """Of words reworded without harm one side or both, so that their error is of a type as often as one is here."""
+        types = list(self._aspects) or ["inaccuracy"]
+        type = rng.choices(types, [len(self._aspects.get(name, "?")) for name in types])[0]
+        return {"omission": (spans[0], ""), "fabrication": ("", spans[1])}.get(type, spans)
 
     def aspect(self, type: str, rng: random.Random) -> str:
         """One of those that errors of the type have here, by their frequency; `finding` where none has any."""
@@ -73,6 +80,10 @@ def invented(pair: Pair, rng: random.Random, cells: Cells) -> Wrong | None:
     spans = _harmless(pair, rng)
     if spans is None:
         return None
+    if all(spans):
+        spans = cells.sided(spans, rng)
+    if not all(spans):  # a lone sentence is quoted with its full stop, or the stop would tell who quotes it
+        spans = _stopped(pair.reference, spans[0]), _stopped(pair.candidate, spans[1])
     reference, candidate = spans
     type = "inaccuracy" if reference and candidate else "fabrication" if candidate else "omission"
     severity = rng.choice(["significant", "insignificant"]) if pair.significant else "significant"
@@ -110,6 +121,10 @@ def _harmless(pair: Pair, rng: random.Random) -> tuple[str, str] | None:
 
 def _sentences(text: str) -> list[str]:
     return [found for match in _SENTENCE.finditer(text) if len((found := match[0].strip()).split()) > 1]
+
+
+def _stopped(report: str, sentence: str) -> str:
+    return f"{sentence}." if sentence and f"{sentence}." in report else sentence
 
 
 def _place(pair: Pair, error: Error) -> int:

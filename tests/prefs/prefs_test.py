@@ -1,6 +1,8 @@
 """`reeval prefs`: rejected verdicts that are readable, wrong and of the reports' words; a file that is made once."""
 
+import dataclasses
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from reeval import pairs, preferences, prompts, sharding
 from reeval.cli import main
 from reeval.evaluate.judge import read_answers
 from reeval.files import LineLog
+from reeval.pairs import Error, Pair
 from reeval.prefs.samples import wrong
+from reeval.prefs.wrong import Cells, invented
 from reeval.train import loop
 from reeval.verdicts import Verdict
 
@@ -91,6 +95,78 @@ def test_the_mixture_decides_the_kinds(workdir: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.jsonl.samples.jsonl").exists(), "nobody asked the judge"
 
 
+def test_counts_follow_the_mixture_and_other_kinds_fill_in(workdir: Path, tmp_path: Path) -> None:
+    more = ". heart normal in size"  # words that no error speaks of
+    many = [
+        dataclasses.replace(pair, reference=pair.reference + more, candidate=pair.candidate + more)
+        for pair in random_judge.pairs(400)
+    ]
+    without_errors = {pair.pair_id for pair in many if not pair.errors}
+    assert 20 < len(without_errors) < 380
+    pairs.write(tmp_path / "many.jsonl", many)
+    out, asked = tmp_path / "out.jsonl", ["--mixture=severity:1,invented:3", "--per_pair=1", "--two_pass_share=0.25"]
+    assert prefer(workdir, out, f"--pairs={tmp_path / 'many.jsonl'}", *asked) == 0
+    read = preferences.read(out)
+    assert [each.pair_id for each in read] == [pair.pair_id for pair in many], "each pair gives one"
+    assert {each.kind for each in read if each.pair_id in without_errors} == {"invented"}
+    kinds = [each.kind for each in read if each.pair_id not in without_errors]
+    assert kinds.count("severity") / len(kinds) == pytest.approx(0.25, abs=0.08)
+    assert sum(each.mode == "two_pass" for each in read) / len(read) == pytest.approx(0.25, abs=0.08)
+
+
+def test_what_came_of_it_stands_beside_it_and_a_finished_file_stays(workdir: Path, made: Path) -> None:
+    beside = made.with_name("preferences.jsonl.settings.json")
+    came = json.loads(beside.read_text())["came_of_it"]
+    assert came["preferences"] == Counter(f"{each.kind} {each.mode}" for each in preferences.read(made))
+    assert came["samples"]["drawn"] == 4 * COUNT and came["samples"]["unparsable"] == 0
+    assert 0 < came["samples"]["wrong_and_different"] <= 4 * COUNT
+    before = made.read_bytes(), beside.read_bytes()
+    assert prefer(workdir, made, "--per_pair=3") == 0
+    assert (made.read_bytes(), beside.read_bytes()) == before
+
+
+def test_nobody_but_the_owner_reads_what_quotes_reports(made: Path) -> None:
+    for path in (made, made.with_name("preferences.jsonl.samples.jsonl")):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_damaged_settings_are_one_line(workdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in ("{", "[]"):
+        (tmp_path / "out.jsonl.settings.json").write_text(content)
+        assert prefer(workdir, tmp_path / "out.jsonl", "--mixture=dropped:1") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "out.jsonl.settings.json: damaged; move it away" in line
+
+
+def test_an_invented_error_cuts_no_number() -> None:
+    pair = Pair("a", "a", "There is a 2.5 cm nodule.", "A 2.5 cm nodule is seen. No pneumothorax is seen.", errors=())
+    spans = set()
+    for seed in range(20):
+        made = invented(pair, random.Random(seed), Cells([pair]))
+        assert made is not None
+        (error,) = made.verdict.errors
+        spans |= {error.reference_span, error.candidate_span}
+    assert "A 2.5 cm nodule is seen" in spans
+    assert not any(error.startswith("No pneumothorax") for error in spans), "reworded ones come first"
+    assert not {span for span in spans if "5 cm" in span and "2.5 cm" not in span}
+
+
+def test_invented_errors_have_the_types_of_gold_ones_and_their_full_stops() -> None:
+    pair = Pair("a", "a", "The heart is normal in size.", "The heart is of normal size.", errors=())
+    lone = Error("fabrication", "finding", "", "Here.", "significant")
+    gold = [Pair("b", "b", "There.", "Here.", errors=(lone,) * 4)]
+    gold.append(
+        Pair("c", "c", "There.", "Here.", errors=(Error("inaccuracy", "finding", "There", "Here", "significant"),))
+    )
+    made = [invented(pair, random.Random(seed), Cells(gold)) for seed in range(200)]
+    types = Counter(each.verdict.errors[0].type for each in made if each)
+    assert set(types) == {"fabrication", "inaccuracy"} and types["fabrication"] == pytest.approx(160, abs=20)
+    for each in made:
+        assert each is not None
+        (error,) = each.verdict.errors
+        assert error.candidate_span.endswith(".") == (error.type == "fabrication")
+
+
 def test_what_it_is_made_from_stands_beside_it(workdir: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(made.with_name("preferences.jsonl.settings.json").read_text())
     assert said["step"] == 2 and said["samples"] == 2 and said["run"]["data"]["train"].endswith("train.jsonl")
@@ -148,7 +224,8 @@ def test_samples_are_wrong_by_the_rules_of_d_and_r() -> None:
         (["--mixture=dropped:x"], "--mixture=dropped:x: must be kind:share"),
         (["--mixture=dropped:0"], "--mixture=dropped:0: no kind has a share"),
         (["--two_pass_share=2"], "--two_pass_share=2.0: must be a share from 0 to 1"),
-        (["--temperature=-1"], "--temperature=-1.0: must be at least 0"),
+        (["--temperature=-1"], "--temperature=-1.0: must be a number of at least 0"),
+        (["--temperature=nan"], "--temperature=nan: must be a number of at least 0"),
         (["--pairs=nowhere.jsonl"], "nowhere.jsonl: no such pair file"),
         (["--out=no/where/out.jsonl"], "no directory no/where; make it first"),
     ],
@@ -189,6 +266,22 @@ def test_a_bad_line_is_named_and_not_quoted(change: dict[str, Any], says: str, t
     path.write_text(json.dumps(GOOD) + "\n")
     assert preferences.read(path)[0].rejected == ("secret words",)
     path.write_text(json.dumps(GOOD) + "\n" + json.dumps(GOOD | change) + "\n")
+    with pytest.raises(ValueError, match=rf"some\.jsonl:2: {says}") as caught:
+        preferences.read(path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"pair_id": "\xe9"}', "holds what is no text; save the file as UTF-8"),
+        (json.dumps(GOOD).replace("secret words", "\\ud800").encode(), "holds what is no text"),
+        (b"secret", "is no JSON object"),
+    ],
+)
+def test_a_line_that_is_no_text_is_named(line: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_bytes(json.dumps(GOOD).encode() + b"\n" + line + b"\n")
     with pytest.raises(ValueError, match=rf"some\.jsonl:2: {says}") as caught:
         preferences.read(path)
     assert "secret" not in str(caught.value)
