@@ -4,7 +4,10 @@ The devices are set in this process only: a test that starts a command in anothe
 devices that process has.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Before the first import of jax or transformers.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -18,6 +21,13 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_cpu_collective_call_terminate_timeout_seconds=600",
     ]
 ).strip()
+
+# What one test or its processes have compiled is not compiled by another: without this most of their time is XLA's.
+# The first process of a session makes the directory; workers and commands find its name.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="reeval-compiled-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
 import pytest

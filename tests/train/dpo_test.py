@@ -109,8 +109,11 @@ def test_meshes_and_accumulation_give_the_losses_of_one_device(inputs: Path, tra
     loop.train(config(inputs), tmp_path / "mesh", mesh=sharding.make_mesh((2, 2, 2)))
     np.testing.assert_allclose(scalars(tmp_path / "mesh", "loss"), expected, rtol=0, atol=2e-5)
     loop.train(config(inputs, batch_size=2, accumulation=4), tmp_path / "accumulated", mesh=MESH())
-    for name in ("loss", "accuracy", "kl"):
+    for name in ("loss", "margin", "kl"):
         np.testing.assert_allclose(scalars(tmp_path / "accumulated", name), scalars(trained, name), rtol=0, atol=2e-5)
+    # In the first two steps there is nothing to be right about: the policy is the reference, and rounding decides.
+    right = [scalars(workdir, "accuracy")[2:] for workdir in (tmp_path / "accumulated", trained)]
+    np.testing.assert_allclose(*right, rtol=0, atol=2e-5)
 
 
 @both
