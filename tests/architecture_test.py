@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports only from rows above its own, or from its own row.
 ROWS = [
-    ["pairs", "preferences", "taxonomy", "verdicts", "embedded", "version", "watch", "chips"],
+    ["pairs", "preferences", "judgements", "taxonomy", "verdicts", "embedded", "version", "watch", "chips"],
     ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench"],
+    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench", "study"],
     [
         "",
         "cli",
