@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 from real_shapes import MODELS
 
-from configs import embedded_judge, medgemma_4b, qwen3_8b, tiny
+from configs import embedded_judge, medgemma_4b, qwen3_8b, qwen3_8b_dpo, tiny, tiny_dpo
 from reeval import sharding
 from reeval.chips import TPUS
 from reeval.cli import main
@@ -19,6 +19,7 @@ from reeval.plan.topology import chip_of, devices_of
 pytest.importorskip("libtpu", reason="reeval plan needs libtpu: pip install -e '.[plan]'")
 
 CONFIGS = {"qwen3_8b": qwen3_8b, "medgemma_4b": medgemma_4b, "tiny": tiny, "embedded_judge": embedded_judge}
+CONFIGS |= {"qwen3_8b_dpo": qwen3_8b_dpo, "tiny_dpo": tiny_dpo}
 WIDE = "200"
 
 
@@ -26,8 +27,8 @@ WIDE = "200"
 def config(tmp_path: Path, name: str) -> ConfigDict:
     module: ModuleType = CONFIGS[name]
     made: ConfigDict = module.get_config()
-    if name in MODELS:
-        (tmp_path / "config.json").write_text(json.dumps(MODELS[name]))
+    if (model := name.removesuffix("_dpo")) in MODELS:
+        (tmp_path / "config.json").write_text(json.dumps(MODELS[model]))
         made.model.path = str(tmp_path)
     return made
 
@@ -35,10 +36,17 @@ def config(tmp_path: Path, name: str) -> ConfigDict:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("qwen3_8b", "score"), ("medgemma_4b", "score"), ("tiny", "both"), ("embedded_judge", "both")],
+    [
+        ("qwen3_8b", "score"),
+        ("medgemma_4b", "score"),
+        ("tiny", "both"),
+        ("embedded_judge", "both"),
+        ("qwen3_8b_dpo", "train"),
+        ("tiny_dpo", "train"),
+    ],
 )
 def test_a_configs_header_says_what_it_takes_of_the_smallest_slice(name, what, config):
-    """Of training steps of real size another test compiles a quicker one."""
+    """Of training steps with splash attention another test compiles a quicker one; second stages score as the first."""
     header = CONFIGS[name].__doc__
     planned = plan(config, re.search(r"--topology=(\S+)", header)[1], what=what)
     assert planned
