@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
             "preference": {
                 # sigmoid, robust or ipo; see reeval/train/preference.py.
                 "kind": "sigmoid",
-                "beta": 0.1,
+                "beta": 0.5,
                 "label_smoothing": 0.0,
                 "length_normalised": False,
                 # Of the chosen verdict's own negative log-probability.
@@ -48,7 +48,7 @@ def get_config() -> ConfigDict:
                 "steps": 200,
                 "batch_size": 8,
                 "accumulation": 1,
-                "learning_rate": 5e-4,
+                "learning_rate": 2e-4,
                 "final_learning_rate": 0.0,
                 "warmup_steps": 20,
                 "weight_decay": 0.0,
