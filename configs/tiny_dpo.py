@@ -1,10 +1,12 @@
 """Preference training (DPO) of the quickstart's judge, on verdicts that are better and worse.
 
 Command:  bash launch/tiny_dpo.sh
-Hardware: FIXME
-Memory:   FIXME
-Duration: FIXME
-Expected: FIXME
+Hardware: any CPU; measured on two cores
+Memory:   not measured on a CPU; on the smallest TPU, of 17.18 GB, by compilation: training step 0.90 GB, prefill
+          0.11 GB, decode 0.12 GB
+          reeval plan --config=configs/tiny_dpo.py --topology=v5e:1x1
+Duration: not measured
+Expected: not measured
 """
 
 from ml_collections import ConfigDict
