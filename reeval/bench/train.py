@@ -119,6 +119,7 @@ def _config(options: Options, model: Path, train: Path, dtype: str) -> ConfigDic
     """Of the run that is measured; what decides nothing here is left out."""
     return ConfigDict(
         {
+            "objective": "sft",
             "tuning": "lora",
             "model": {"path": str(model), "dtype": dtype, "quantized": "none"},
             "prompt": options.prompt,
