@@ -1,6 +1,7 @@
 """The tokenizer of a checkpoint directory."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,4 +45,6 @@ def load_tokenizer(path: str | Path) -> Any:
         raise ValueError(f"{directory}: the tokenizer cannot be read ({reason}); fetch its files again") from None
     if not tokenizer.chat_template:
         raise ValueError(f"{directory}: the tokenizer has no chat template; a judge needs an instruction-tuned model")
+    # What fits is decided by the model's positions; the tokenizer's own limit would only warn of what does not happen.
+    tokenizer.model_max_length = sys.maxsize
     return tokenizer

@@ -48,3 +48,11 @@ def test_refusals(directory):
     refused(directory, r"the tokenizer cannot be read \(.+\); fetch its files again")
     file.unlink()
     refused(directory, "no tokenizer.json; fetch the tokenizer's files too")
+
+
+def test_a_text_longer_than_the_tokenizer_was_made_for_is_no_news(directory, caplog):
+    path = directory / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 2}))
+    with caplog.at_level("WARNING", logger="transformers"):
+        assert len(hf.load_tokenizer(directory).encode("no left effusion")) == 3
+    assert not caplog.records
