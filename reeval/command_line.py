@@ -14,6 +14,7 @@ from reeval.bucket import is_url
 
 # Flags without a value: what follows one is no part of it.
 SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--search", "--strict")
+SWITCHES += ("--with_text", "--nowith_text")
 
 
 class Help(Exception):

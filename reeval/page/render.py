@@ -1,0 +1,140 @@
+"""The page's HTML, from what was read."""
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import jinja2
+
+from reeval.page import figures
+from reeval.page.cells import plain
+from reeval.page.inputs import Inputs
+from reeval.page.records import records, script_json
+from reeval.page.tables import tables
+from reeval.version import __version__
+
+# After the results and the figures: link, heading, the tables under it.
+_SECTIONS = (
+    ("comparisons", "Comparisons", ("tests", "composites", "two-pass")),
+    ("breakdowns", "Breakdowns", ("by-type", "severity-by-type", "by-aspect", "severity-by-aspect", "by-length")),
+    ("graded", "Graded and ranked sets", ("monotonicity", "humans")),
+    ("cost", "Cost and reading", ("usage", "reading")),
+)
+# A word in a figure's file name -> what it is, and how it is read.
+_READINGS = (
+    (
+        "plane",
+        "The D-R plane",
+        "Further up and to the right is better; an arrow leads from an evaluator's one-pass to its two-pass; on the "
+        "falling diagonal lie judges that know nothing.",
+    ),
+    (
+        "heat",
+        "Aspect by type",
+        "Each cell is one kind of error; read it beside its n, for a cell of few pairs may have any colour.",
+    ),
+    (
+        "reliab",
+        "Reliability",
+        "On the diagonal a probability means what it says; below it the evaluator is too sure that a pair is "
+        "significant, above it not sure enough.",
+    ),
+    (
+        "curve",
+        "D-R curves",
+        "D and R at each threshold of the probability; a curve that lies outside of another is the better judge, a "
+        "point further along the same curve only another threshold.",
+    ),
+)
+_OTHER_READING = "Axes and legend say what is drawn."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figure:
+    name: str
+    title: str
+    reading: str
+    svg: str
+
+
+def html(inputs: Inputs, *, with_text: bool) -> str:
+    """The whole page; without `with_text` nothing in it is or quotes report text.
+
+    Raises:
+        ValueError: if a figure is no SVG.
+    """
+    compared, columns = inputs.compared, inputs.columns
+    made = tables(compared, columns)
+    sections = [
+        (key, label, [k for k in keys if k in made])
+        for key, label, keys in _SECTIONS
+        if any(k in made for k in keys)
+    ]
+    drawn = [_figure(name, svg) for name, svg in inputs.figures.items()]
+    style, script = _file("page.css"), _file("page.js")
+    contents = [("results", "Results")] * ("scores" in made) + [("figures", "Figures")] * bool(drawn)
+    contents += [(key, label) for key, label, _ in sections] + [("signatures", "Signatures"), ("pairs", "Pairs")]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False)
+    return environment.from_string(_file("page.html.jinja")).render(
+        title=_title(inputs),
+        facts=_facts(inputs),
+        with_text=with_text,
+        contents=contents,
+        tables=dict.fromkeys(("scores", "identical")) | made,
+        figures=drawn,
+        sections=sections,
+        columns=columns,
+        settings=[(str(k).replace("_", " "), plain(v)) for k, v in (compared.get("settings") or {}).items()],
+        version=__version__,
+        compared_by=compared.get("reeval"),
+        data=script_json(records(inputs.pairs, columns, with_text=with_text)),
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+    )
+
+
+def _title(inputs: Inputs) -> str:
+    evaluators = len({column.name for column in inputs.columns})
+    return f"{evaluators} evaluator{'s' * (evaluators != 1)} on {len(inputs.pairs):,} pairs"
+
+
+def _facts(inputs: Inputs) -> list[tuple[str, str]]:
+    given: Mapping[str, Any] = inputs.compared.get("pairs") or {}
+    significant = sum(pair.significant for pair in inputs.pairs)
+    return [
+        ("pairs", f"{len(inputs.pairs):,}"),
+        ("reference reports", f"{len({pair.reference_id for pair in inputs.pairs}):,}"),
+        ("significant", f"{significant:,}"),
+        ("not significant", f"{len(inputs.pairs) - significant:,}"),
+        ("identical", f"{sum(pair.identical for pair in inputs.pairs):,}"),
+        *([("SHA-256 of the pairs", f"{given['sha256'][:12]}…")] if given.get("sha256") else []),
+    ]
+
+
+def _figure(name: str, svg: str) -> Figure:
+    known = (entry[1:] for entry in _READINGS if entry[0] in name.lower())
+    title, reading = next(known, (name.replace("_", " ").replace("-", " "), _OTHER_READING))
+    try:
+        return Figure(name, title, reading, figures.inline(svg, f"{name}-"))
+    except ValueError as error:
+        raise ValueError(f"figures/{name}.svg: {error}") from None
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing but the two parts that stand in the file may style it or run, and nothing is loaded."""
+
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest(script)}'; style-src 'sha256-{digest(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("reeval.page").joinpath(name).read_text(encoding="utf-8")
