@@ -44,6 +44,11 @@ def name(text: str, below: str = "") -> Cell:
     return Cell(text, below, number=False)
 
 
+def label(evaluator: str, mode: str) -> str:
+    """How an evaluator in a mode is called; a scalar metric has but one."""
+    return evaluator if mode == "scalar" else f"{evaluator}, {mode.replace('_', '-')}"
+
+
 def rate(value: Any, *, bar: bool = False) -> Cell:
     """Of {"percent", "low", "high", "right", "n"}."""
     if not isinstance(value, Mapping) or value.get("percent") is None:

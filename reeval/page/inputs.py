@@ -8,8 +8,8 @@ from typing import Any
 
 from reeval import judgements
 from reeval.judgements import Judgement
-from reeval.pairs import Pair, read
-from reeval.page.digest import digests
+from reeval.page.cells import label
+from reeval.pairs import Pair, digest, read
 
 _AGAIN = "run `reeval compare` again"
 
@@ -30,7 +30,11 @@ class Column:
 
     @property
     def label(self) -> str:
-        return self.name if self.mode == "scalar" else f"{self.name}, {self.mode.replace('_', '-')}"
+        return label(self.name, self.mode)
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        return self.entry.get("summary") or {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,9 +65,9 @@ def load(workdir: Path, pair_file: str) -> Inputs:
     if not isinstance(compared.get("evaluators"), dict):
         raise ValueError(f"{workdir / 'compare.json'}: names no evaluators; {_AGAIN}")
     path = Path(pair_file or _recorded(workdir))
-    pairs = read(path, graded=True)
+    pairs = read(path)
     known = (compared.get("pairs") or {}).get("sha256")
-    if known and known not in digests(path, pairs):
+    if known and known != digest(pairs):
         raise ValueError(f"{path}: not the pairs that were compared; give theirs with --pairs, or {_AGAIN}")
     columns = [
         Column(name, mode, str(evaluator.get("kind") or ""), entry or {}, _judged(workdir, name, mode, pairs))

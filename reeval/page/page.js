@@ -17,7 +17,7 @@
   const typeOf = (cell) => types[Math.floor(cell / 3) % types.length];
   const aspectOf = (cell) => aspects[Math.floor(cell / 3 / types.length)];
   const rightness = (pair, judged) =>
-    judged[VERDICT] === FAILED ? "failed" : judged[VERDICT] === NONE ? "none" : judged[VERDICT] === pair[GOLD] ? "right" : "wrong";
+    judged[VERDICT] === FAILED ? "failed" : judged[VERDICT] === NONE || pair[GOLD] === NONE ? "none" : judged[VERDICT] === pair[GOLD] ? "right" : "wrong";
 
   const disagreement = new Float64Array(n), idRank = new Int32Array(n);
   const divided = new Uint8Array(n);
@@ -82,9 +82,11 @@
     return is === verdict;
   }
 
+  const GOLDS = { significant: 1, insignificant: 0, unknown: NONE };
+
   function keeps(f, i) {
     const pair = pairs[i];
-    if (f.gold && (f.gold === "significant") !== (pair[GOLD] === 1)) return false;
+    if (f.gold && pair[GOLD] !== GOLDS[f.gold]) return false;
     if (f.identical && (f.identical === "only") !== (pair[IDENTICAL] === 1)) return false;
     if (f.disagree && !divided[i]) return false;
     const said = f.column >= 0 ? [pair[JUDGED][f.column]] : pair[JUDGED];
@@ -169,6 +171,8 @@
     filtered = wanted;
     refilter();
   }
+  const narrow = matchMedia("(max-width: 46rem)"); // there the pair stands beneath the list
+  const toPairs = () => $(narrow.matches && state.pair >= 0 ? "detail" : "browser").scrollIntoView({ block: "start", behavior: "instant" });
   const holdsState = () => location.hash.includes("=");
 
   /* ---- Elements ---- */
@@ -214,13 +218,14 @@
       const is = rightness(pair, judged);
       marks.append(el("span", { class: `mark-of ${is}${j === state.shown ? " shown" : ""}`, title: `${judges[j].label}: ${RIGHTNESS[is]}`, role: "img", "aria-label": `${judges[j].label} ${RIGHTNESS[is]}` }, MARKS[is]));
     });
-    const gold = pair[GOLD] === 1;
-    const errors = pair[ERRORS] === null ? "graded as a whole" : pair[IDENTICAL] ? "identical" : `${pair[ERRORS].length || "no"} error${pair[ERRORS].length === 1 ? "" : "s"}`;
+    const errors = pair[ERRORS] === null ? (pair[GOLD] === NONE ? "not graded" : "graded as a whole") : pair[IDENTICAL] ? "identical" : `${pair[ERRORS].length || "no"} error${pair[ERRORS].length === 1 ? "" : "s"}`;
     return el("div", { class: "row", role: "option", id: `row-${k}`, "aria-selected": String(i === state.pair), "aria-posinset": k + 1, "aria-setsize": order.length, "data-i": i },
       el("span", { class: "id", title: pair[ID] }, pair[ID]),
-      el("span", { class: "about" }, el("span", { class: gold ? "severity significant" : "severity insignificant" }, gold ? "significant" : "not significant"), ` · ${errors}`),
+      el("span", { class: "about" }, el("span", { class: `severity ${CLASSES[pair[GOLD]]}` }, WORDS[pair[GOLD]]), ` · ${errors}`),
       marks);
   }
+  const WORDS = { 1: "significant", 0: "not significant", [FAILED]: "not parsed", [NONE]: "no verdict" };
+  const CLASSES = { 1: "significant", 0: "insignificant", [FAILED]: "failed", [NONE]: "failed" };
   const RIGHTNESS = { right: "right", wrong: "wrong", failed: "not parsed", none: "no verdict" };
 
   function select(i, { focus = false } = {}) {
@@ -244,7 +249,10 @@
   list.addEventListener("scroll", () => requestAnimationFrame(() => drawRows(false)), { passive: true });
   list.addEventListener("click", (event) => {
     const hit = event.target.closest(".row");
-    if (hit) select(Number(hit.dataset.i));
+    if (hit) {
+      select(Number(hit.dataset.i));
+      if (narrow.matches) detail.scrollIntoView({ block: "start", behavior: calm() });
+    }
   });
   new ResizeObserver(() => drawRows(false)).observe(list);
 
@@ -314,7 +322,7 @@
       ...judges.map((judge, j) => { const option = el("option", { value: j }, judge.label); option.selected = j === state.shown; return option; }));
     return el("p", { class: "legend spans" },
       "Gold: ", el("span", { class: "seg gold-significant" }, "significant"), " ", el("span", { class: "seg gold-insignificant" }, "insignificant"),
-      J ? el("span", { class: "boxed" }, choose, ": ", el("span", { class: "seg box-significant" }, "significant"), " ", el("span", { class: "seg box-insignificant" }, "insignificant")) : null);
+      J ? el("span", { class: "boxed" }, choose, el("span", { class: "seg box-significant" }, "significant"), " ", el("span", { class: "seg box-insignificant" }, "insignificant")) : null);
   }
 
   function show(j) {
@@ -359,15 +367,14 @@
     const gold = source.judge < 0, judged = source.judged;
     const is = gold ? null : rightness(pair, judged);
     const verdict = gold ? pair[GOLD] : judged[VERDICT];
-    const word = verdict === SIGNIFICANT ? "significant" : verdict === 0 ? "not significant" : verdict === FAILED ? "not parsed" : "no verdict";
     const title = gold ? "Gold" : judges[source.judge].label;
     const heading = el("h4", {}, gold || !data.with_text ? title : el("button", { type: "button", class: "plain", "aria-pressed": String(source.judge === state.shown), title: "Box its spans in the reports", onclick: () => show(source.judge) }, title));
-    const badge = el("span", { class: `severity ${verdict === SIGNIFICANT ? "significant" : verdict === 0 ? "insignificant" : "failed"}` }, word);
+    const badge = el("span", { class: `severity ${CLASSES[verdict]}` }, WORDS[verdict]);
     const judgement = el("p", { class: "judgement" }, badge, gold ? null : el("span", { class: `mark-of ${is}` }, `${MARKS[is]} ${RIGHTNESS[is]}`), gold ? null : chance(judged));
     const parts = [el("header", {}, heading, judgement)];
     if (!gold && verdict === FAILED && judged[STATUS]) parts.push(el("p", { class: "note" }, judged[STATUS]));
     else if (!gold && judged[STATUS] === "repaired") parts.push(el("p", { class: "note" }, "read by a tolerant reader"));
-    if (source.errors === null) parts.push(el("p", { class: "note" }, gold ? "Graded as a whole: no errors are listed." : verdict === FAILED ? "" : "Names no errors."));
+    if (source.errors === null) parts.push(el("p", { class: "note" }, gold ? (verdict === NONE ? "Not graded." : "Graded as a whole: no errors are listed.") : verdict === FAILED ? "" : "Names no errors."));
     else if (!source.errors.length) parts.push(el("p", { class: "note" }, "No errors."));
     else parts.push(el("ol", { class: "errors" }, ...source.rows.map((error) => el("li", {}, errorRow(pair, source, error)))));
     const raw = !gold && data.with_text ? judged[RAW] : [];
@@ -385,7 +392,7 @@
   }
 
   function errorRow(pair, source, error) {
-    const facts = el("span", { class: "facts" }, el("span", { class: `severity ${error.severity}` }, error.severity), ` ${error.type} · ${error.aspect}`, note(pair, source, error));
+    const facts = el("span", { class: "what" }, el("span", { class: `severity ${error.severity}` }, error.severity), ` ${error.type} · ${error.aspect}`, note(pair, source, error));
     const quotes = error.spans ? el("span", { class: "quotes" }, quote("reference", error), el("span", { class: "arrow", "aria-label": "became" }, " → "), quote("candidate", error)) : null;
     const explanation = error.explanation ? el("span", { class: "explanation" }, error.explanation) : null;
     return el(data.with_text ? "button" : "div", { type: data.with_text ? "button" : null, class: "error", "data-errors": error.key, "aria-pressed": data.with_text ? "false" : null }, facts, quotes, explanation);
@@ -514,12 +521,17 @@
   for (const name of [...FILTERS, "disagree"]) $(name).addEventListener("input", () => { started = true; refilter(); });
   document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
   $("reset").addEventListener("click", reset);
+  $("more").addEventListener("click", () => {
+    const open = $("more").getAttribute("aria-expanded") !== "true";
+    $("more").setAttribute("aria-expanded", String(open));
+    document.querySelector(".filters").classList.toggle("open", open);
+  });
   $("help-button").addEventListener("click", () => help.showModal());
-  addEventListener("hashchange", () => { if (holdsState()) { started = true; restore(); } });
+  addEventListener("hashchange", () => { if (holdsState()) { started = true; restore(); toPairs(); } });
 
   $("browser").hidden = false;
   started = holdsState();
   restore();
-  if (started) $("pairs").scrollIntoView({ block: "start" });
+  if (started) toPairs();
   (window.requestIdleCallback || setTimeout)(() => { if (n) haystack(0); });
 })();

@@ -2,7 +2,9 @@
 
     {"with_text": true, "aspects": [..., "other"], "types": [..., "other"],
      "judges": [{"name", "mode", "kind", "label"}],
-     "pairs": [[pair_id, reference_id, significant, identical, ERRORS or null, [JUDGED, ...one a judge], TEXTS]]}
+     "pairs": [[pair_id, reference_id, GOLD, identical, ERRORS or null, [JUDGED, ...one a judge], and with text: reference,
+                candidate]]}
+    GOLD    1 significant, 0 not, -2 not known
     ERRORS  [CELL, ...], or with text [[CELL, reference_span, candidate_span, explanation], ...]
     CELL    (aspect * types + type) * 3 + 0 insignificant, 1 significant, 2 not graded
     JUDGED  [VERDICT, probability, score, status, ERRORS or null, for each gold error which of its errors answers, or -1,
@@ -16,30 +18,41 @@ not the taxonomy's: what another program wrote there may quote a report.
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from reeval.judgements import OK, REPAIRED, Judgement
 from reeval.metrics.matching import match
+from reeval.metrics.threshold import cross_validated
 from reeval.page.inputs import Column
 from reeval.pairs import Error, Pair
 from reeval.taxonomy import ASPECTS, TYPES
 
 OTHER = "other"
 NOT_PARSED = "not parsed"
-_SIGNIFICANT, _NOT, _FAILED, _NONE = 1, 0, -1, -2
+_FAILED, _NONE = -1, -2  # as verdicts, beside 1 and 0
 _GRADES, _UNGRADED = {"insignificant": 0, "significant": 1}, 2
 _ASPECTS = {name: index for index, name in enumerate([*ASPECTS, OTHER])}
 _TYPES = {name: index for index, name in enumerate([*TYPES, OTHER])}
 
 
-def records(pairs: Sequence[Pair], columns: Sequence[Column], *, with_text: bool) -> dict[str, Any]:
-    """What `script_json` puts into the page."""
+def records(pairs: Sequence[Pair], columns: Sequence[Column], *, with_text: bool, seed: int = 0) -> dict[str, Any]:
+    """What `script_json` puts into the page.
+
+    Args:
+        seed: of the comparison: thresholds of scalar metrics were chosen with it.
+    """
+    said_of = [verdicts(pairs, column, seed) for column in columns]
     rows = []
     for index, pair in enumerate(pairs):
-        said = [_judged(pair, column.judged[index], column.entry, with_text) for column in columns]
+        said = [
+            _judged(pair, column.judged[index], verdict[index], with_text)
+            for column, verdict in zip(columns, said_of, strict=True)
+        ]
         gold = None if pair.errors is None else _errors(pair.errors, with_text)
-        row = [pair.pair_id, pair.reference_id, int(pair.significant), int(pair.identical), gold, said]
+        row = [pair.pair_id, pair.reference_id, gold_of(pair), int(pair.identical), gold, said]
         rows.append([*row, pair.reference, pair.candidate] if with_text else row)
     judges = [{"name": c.name, "mode": c.mode, "kind": c.kind, "label": c.label} for c in columns]
     return {"with_text": with_text, "aspects": list(_ASPECTS), "types": list(_TYPES), "judges": judges, "pairs": rows}
@@ -51,27 +64,43 @@ def script_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def verdict(judgement: Judgement, threshold: float | None) -> int:
-    """What a judgement says of its pair, a scalar's score by the threshold at or below which a pair is flagged."""
+def gold_of(pair: Pair) -> int:
+    return _NONE if pair.errors is None and pair.label is None else int(pair.significant)
+
+
+def verdicts(pairs: Sequence[Pair], column: Column, seed: int) -> list[int]:
+    """What an evaluator says of each pair; of a scalar metric by the thresholds that the comparison chose."""
+    found = [_verdict(judgement) for judgement in column.judged]
+    known = [index for index, pair in enumerate(pairs) if gold_of(pair) != _NONE]
+    references = np.array([pairs[index].reference_id for index in known])
+    if column.mode != "scalar" or len(set(references)) < 2:
+        return found
+    gold = np.array([pairs[index].significant for index in known], bool)
+    scores = np.array([_score(column.judged[index]) for index in known], float)
+    for index, said in zip(known, cross_validated(gold, scores, references, seed=seed).judged, strict=True):
+        found[index] = int(said)  # the same codes
+    return found
+
+
+def _verdict(judgement: Judgement) -> int:
     if not judgement.parsed:
         return _FAILED
-    if judgement.significant is not None:
-        return _SIGNIFICANT if judgement.significant else _NOT
-    if judgement.score is None or threshold is None:
-        return _NONE
-    return _SIGNIFICANT if judgement.score <= threshold else _NOT
+    return _NONE if judgement.significant is None else int(judgement.significant)
+
+
+def _score(judgement: Judgement) -> float:
+    score = judgement.score if judgement.parsed else None
+    return math.nan if score is None or not math.isfinite(score) else score
 
 
 def status(judgement: Judgement, *, with_text: bool) -> str:
     return judgement.parse_status if with_text or judgement.parse_status in (OK, REPAIRED) else NOT_PARSED
 
 
-def _judged(pair: Pair, judgement: Judgement, entry: Mapping[str, Any], with_text: bool) -> list[Any]:
-    threshold = entry.get("threshold")
-    value = threshold.get("value") if isinstance(threshold, Mapping) else threshold
+def _judged(pair: Pair, judgement: Judgement, verdict: int, with_text: bool) -> list[Any]:
     errors = None if judgement.errors is None else [_plain(error) for error in judgement.errors]
     row = [
-        verdict(judgement, value),
+        verdict,
         _rounded(judgement.probability),
         _rounded(judgement.score),
         status(judgement, with_text=with_text),

@@ -12,7 +12,7 @@ import jinja2
 from reeval.page import figures
 from reeval.page.cells import plain
 from reeval.page.inputs import Inputs
-from reeval.page.records import records, script_json
+from reeval.page.records import gold_of, records, script_json
 from reeval.page.tables import tables
 from reeval.version import __version__
 
@@ -20,7 +20,7 @@ from reeval.version import __version__
 _SECTIONS = (
     ("comparisons", "Comparisons", ("tests", "composites", "two-pass")),
     ("breakdowns", "Breakdowns", ("by-type", "severity-by-type", "by-aspect", "severity-by-aspect", "by-length")),
-    ("graded", "Graded and ranked sets", ("monotonicity", "humans")),
+    ("beside-people", "Order, and people", ("monotonicity", "humans", "raters")),
     ("cost", "Cost and reading", ("usage", "reading")),
 )
 # A word in a figure's file name -> what it is, and how it is read.
@@ -68,6 +68,7 @@ def html(inputs: Inputs, *, with_text: bool) -> str:
     """
     compared, columns = inputs.compared, inputs.columns
     made = tables(compared, columns)
+    seed = (compared.get("settings") or {}).get("seed") or 0
     sections = [
         (key, label, [k for k in keys if k in made])
         for key, label, keys in _SECTIONS
@@ -83,14 +84,14 @@ def html(inputs: Inputs, *, with_text: bool) -> str:
         facts=_facts(inputs),
         with_text=with_text,
         contents=contents,
-        tables=dict.fromkeys(("scores", "identical")) | made,
+        tables=dict.fromkeys(("scores", "identical", "thresholds", "calibration")) | made,
         figures=drawn,
         sections=sections,
         columns=columns,
         settings=[(str(k).replace("_", " "), plain(v)) for k, v in (compared.get("settings") or {}).items()],
         version=__version__,
         compared_by=compared.get("reeval"),
-        data=script_json(records(inputs.pairs, columns, with_text=with_text)),
+        data=script_json(records(inputs.pairs, columns, with_text=with_text, seed=seed)),
         style=style,
         script=script,
         policy=_policy(style, script),
@@ -104,12 +105,12 @@ def _title(inputs: Inputs) -> str:
 
 def _facts(inputs: Inputs) -> list[tuple[str, str]]:
     given: Mapping[str, Any] = inputs.compared.get("pairs") or {}
-    significant = sum(pair.significant for pair in inputs.pairs)
+    gold = [gold_of(pair) for pair in inputs.pairs]
     return [
         ("pairs", f"{len(inputs.pairs):,}"),
         ("reference reports", f"{len({pair.reference_id for pair in inputs.pairs}):,}"),
-        ("significant", f"{significant:,}"),
-        ("not significant", f"{len(inputs.pairs) - significant:,}"),
+        ("significant", f"{gold.count(1):,}"),
+        ("not significant", f"{gold.count(0):,}"),
         ("identical", f"{sum(pair.identical for pair in inputs.pairs):,}"),
         *([("SHA-256 of the pairs", f"{given['sha256'][:12]}…")] if given.get("sha256") else []),
     ]
