@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from reeval import pairs as pair_files
-from reeval.evaluate.report import summarise
 from reeval.judgements import Judgement, lines
 from reeval.pairs import Error, Pair
+from reeval.study.compare import compare
 
 SECRET = "Zyxwort"
-HOSTILE = f"{SECRET} </script><img src=x onerror=\"window.hacked = 1\"><!--<script>window.hacked = 2</script> \u2028 & &lt;"
-SIDE = Error("inaccuracy", "laterality", f"right {SECRET} effusion", f"left {SECRET} effusion", "significant", f"{SECRET} side")
+HOSTILE = (
+    f'{SECRET} </script><img src=x onerror="window.hacked = 1"><!--<script>window.hacked = 2</script> \u2028 & &lt;'
+)
+SIDE = Error(
+    "inaccuracy", "laterality", f"right {SECRET} effusion", f"left {SECRET} effusion", "significant", f"{SECRET} side"
+)
 SIZE = Error("inaccuracy", "degree", f"small right {SECRET}", f"tiny left {SECRET}", "insignificant")
 LINE = Error("omission", "device", f"{SECRET} line", "", "insignificant")
 MADE_UP = Error("fabrication", "finding", "", f"{SECRET} nodule", "significant")
@@ -41,22 +45,28 @@ def pairs(count: int = 24) -> list[Pair]:
         ]
         label = "significant" if i % 12 == 5 else "insignificant"
         one, other, errors = kinds[i % 6]
-        made.append(Pair(f"p{i:05}", f"s{i // 2}", one, other, errors, {"note": SECRET}, None, None if i % 6 < 5 else label))
+        made.append(
+            Pair(f"p{i:05}", f"s{i // 2}", one, other, errors, {"note": SECRET}, None, None if i % 6 < 5 else label)
+        )
     return made
 
 
 def judgements(given: Sequence[Pair]) -> dict[str, dict[str, list[Judgement]]]:
-    """"ours" is right but for each seventh pair, "theirs" flags everything and sometimes cannot be read."""
+    """ "ours" is right but for each seventh pair, "theirs" flags everything and sometimes cannot be read."""
     modes: dict[str, list[Judgement]] = {"one_pass": [], "two_pass": []}
     theirs, bleu = [], []
     for i, pair in enumerate(given):
         for m, mode in enumerate(modes):
             errors = () if (i + m) % 7 == 0 else pair.errors or ()
-            significant = pair.significant != ((i + m) % 7 == 0) if pair.errors is None else any(e.significant for e in errors)
+            significant = (
+                pair.significant != ((i + m) % 7 == 0) if pair.errors is None else any(e.significant for e in errors)
+            )
             listed = None if pair.errors is None else errors
             probability = (0.6 if significant else 0.1) + i % 30 / 100
             raw = tuple([f"{SECRET} {HOSTILE}"] * (m + 1))
-            modes[mode].append(Judgement(pair.pair_id, "ok", raw, {}, listed, significant, probability, None, 100, 10, 0.5))
+            modes[mode].append(
+                Judgement(pair.pair_id, "ok", raw, {}, listed, significant, probability, None, 100, 10, 0.5)
+            )
         if i % 5 == 4:
             theirs.append(Judgement(pair.pair_id, f"{SECRET} is no verdict", (HOSTILE,)))
         else:
@@ -67,23 +77,9 @@ def judgements(given: Sequence[Pair]) -> dict[str, dict[str, list[Judgement]]]:
 
 
 def comparison(given: Sequence[Pair], judged: Mapping[str, Mapping[str, Sequence[Judgement]]]) -> dict[str, Any]:
-    """As compare.json, with what the page cannot do without and some of the rest."""
-    evaluators = {
-        name: {
-            "kind": "scalar" if "scalar" in modes else "judge",
-            "modes": {
-                mode: {"signature": f"{name}|{mode}|<v1>", "summary": None if mode == "scalar" else _summary(given, found)}
-                for mode, found in modes.items()
-            },
-        }
-        for name, modes in judged.items()
-    }
-    return {
-        "reeval": "0.1.0",
-        "pairs": {"n": len(given), "sha256": pair_files.digest(given)},
-        "settings": {"seed": 0},
-        "evaluators": evaluators,
-    }
+    kinds = {name: "scalar" if "scalar" in modes else "judge" for name, modes in judged.items()}
+    signatures = {name: {mode: f"{name}|{mode}|<v1>" for mode in modes} for name, modes in judged.items()}
+    return compare(given, judged, kinds=kinds, signatures=signatures, resamples=40, permutations=40)
 
 
 def write(directory: Path, count: int = 24) -> Path:
@@ -99,18 +95,3 @@ def write(directory: Path, count: int = 24) -> Path:
     (directory / "compare.json").write_text(json.dumps(comparison(given, judged)))
     (directory / "study.json").write_text(json.dumps({"pairs": str(directory / "pairs.jsonl")}))
     return directory
-
-
-def _summary(given: Sequence[Pair], found: Sequence[Judgement]) -> dict[str, Any]:
-    known = ("laterality", "degree", "device", "finding")
-    rows = [
-        {
-            "pair_id": pair.pair_id,
-            "mode": "one_pass",
-            "gold": pair.significant,
-            "significant": said.significant,
-            "errors": [dataclasses.asdict(error) for error in said.errors or () if error.aspect in known],
-        }
-        for pair, said in zip(given, found, strict=True)
-    ]
-    return summarise(rows, given)

@@ -61,12 +61,13 @@ def interval(value: Any, ends: Any, *, bar: bool = False, n: Any = None, digits:
     """A number above its interval, and its n."""
     if not _is_number(value):
         return Cell(UNKNOWN)
-    low, high = ends if isinstance(ends, Sequence) and len(ends) == 2 else (None, None)
-    known = _is_number(low) and _is_number(high)
-    below = f"{short(low, digits)} to {short(high, digits)}" if known else ""
+    below, drawn = "", None
+    if isinstance(ends, Sequence) and len(ends) == 2 and all(map(_is_number, ends)):
+        low, high = ends
+        below = f"{short(low, digits)} to {short(high, digits)}"
+        drawn = (float(low), float(value), float(high)) if bar else None
     if n is not None:
         below = f"{below}, n {n:,}" if below else f"n {n:,}"
-    drawn = (float(low), float(value), float(high)) if bar and known else None
     return Cell(fixed(value, digits), below, drawn)
 
 

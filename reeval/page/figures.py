@@ -10,9 +10,10 @@ _ATTRIBUTES = {"id", "d", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx
 _ATTRIBUTES |= {"points", "transform", "viewBox", "preserveAspectRatio", "clip-path", "href", "offset", "gradientUnits"}
 _ATTRIBUTES |= {"gradientTransform", "patternUnits", "clipPathUnits"}
 # Those of a style attribute that are attributes, too: a page whose policy allows no inline style keeps them so.
-_STYLES = {"fill", "fill-opacity", "fill-rule", "stroke", "stroke-opacity", "stroke-width", "stroke-dasharray", "opacity"}
-_STYLES |= {"stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "stop-color", "stop-opacity"}
-_STYLES |= {"font-size", "font-family", "font-weight", "font-style", "text-anchor", "dominant-baseline", "visibility"}
+_STYLES = {"fill", "fill-opacity", "fill-rule", "stroke", "stroke-opacity", "stroke-width", "opacity", "visibility"}
+_STYLES |= {"stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit"}
+_STYLES |= {"font-size", "font-family", "font-weight", "font-style", "text-anchor", "dominant-baseline"}
+_STYLES |= {"stop-color", "stop-opacity"}
 _FONT = re.compile(r"(?P<style>italic |oblique )?(?P<weight>bold |\d00 )?(?P<size>[\d.]+(?:px|pt)?)\s+(?P<family>.+)")
 _IMAGE = "data:image/png;base64,"
 

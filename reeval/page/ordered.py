@@ -42,9 +42,9 @@ def humans(found: Any) -> Iterable[Table]:
     yield Table(
         "humans",
         "Beside people's counts of errors",
-        f"Kendall's tau with the mean count of the raters, {plain(counts.get('pairs'))} pairs; intervals by a bootstrap "
-        "of reference reports. The last row is the ceiling: the mean tau-b of a rater with the mean of the others, with "
-        "the least and the greatest.",
+        f"Kendall's tau with the mean count of the raters, {plain(counts.get('pairs'))} pairs; intervals by a "
+        "bootstrap of reference reports. The last row is the ceiling: the mean tau-b of a rater with the mean of the "
+        "others, with the least and the greatest.",
         ["evaluator, mode", *["tau-b", "tau-c"] * 2],
         rows,
         [("", 1), ("significant errors", 2), ("all errors", 2)],

@@ -2,13 +2,13 @@
 
     {"with_text": true, "aspects": [..., "other"], "types": [..., "other"],
      "judges": [{"name", "mode", "kind", "label"}],
-     "pairs": [[pair_id, reference_id, GOLD, identical, ERRORS or null, [JUDGED, ...one a judge], and with text: reference,
-                candidate]]}
+     "pairs": [[pair_id, reference_id, GOLD, identical, ERRORS or null, [JUDGED, ...one a judge],
+                and with text: reference, candidate]]}
     GOLD    1 significant, 0 not, -2 not known
     ERRORS  [CELL, ...], or with text [[CELL, reference_span, candidate_span, explanation], ...]
     CELL    (aspect * types + type) * 3 + 0 insignificant, 1 significant, 2 not graded
-    JUDGED  [VERDICT, probability, score, status, ERRORS or null, for each gold error which of its errors answers, or -1,
-             and with text: [raw answers]]
+    JUDGED  [VERDICT, probability, score, status, ERRORS or null, [for each gold error which of its errors answers, or
+             -1], and with text: [raw answers]]
     VERDICT 1 significant, 0 not, -1 not parsed, -2 none
 
 Without text there are no reports, spans, explanations, raw answers or reasons of a failed parse, and no name that is

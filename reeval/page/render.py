@@ -70,9 +70,7 @@ def html(inputs: Inputs, *, with_text: bool) -> str:
     made = tables(compared, columns)
     seed = (compared.get("settings") or {}).get("seed") or 0
     sections = [
-        (key, label, [k for k in keys if k in made])
-        for key, label, keys in _SECTIONS
-        if any(k in made for k in keys)
+        (key, label, [k for k in keys if k in made]) for key, label, keys in _SECTIONS if any(k in made for k in keys)
     ]
     drawn = [_figure(name, svg) for name, svg in inputs.figures.items()]
     style, script = _file("page.css"), _file("page.js")

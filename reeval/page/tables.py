@@ -1,5 +1,6 @@
 """From compare.json to tables. What is absent or null there has no table, or a dash."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from reeval.page.inputs import Column
 from reeval.page.ordered import graded, humans
 
 _BASELINES = {"always_flag": "always flag", "never_flag": "never flag", "random": "random"}
+# Names of repairs. Other words may be an answer's own, as reasons of a failed parse may, which have no place here.
+_REPAIR = re.compile(r"[a-z][a-z0-9 _-]{0,39}")
 _MEASURES = {"balanced": "(D+R)/2", "harmonic": "harmonic", "bias": "D−R"}
 
 
@@ -57,9 +60,9 @@ def _scores(compared: Mapping[str, Any], columns: Sequence[Column]) -> Table:
     head = ["evaluator, mode", "D", "R", *_MEASURES.values(), "area", "not parsed"]
     note = (
         "Percent, each with its interval and number of pairs. D: of the pairs with a significant error, the share that "
-        "is flagged. R: of the others, the share that is not. D−R above 0 over-flags, below 0 misses. Area, of 1: under "
-        "the curve of D over R as the threshold of the probability or score moves. A pair whose answer could not be "
-        "read counts as wrong; beneath its share stands (D+R)/2 with such pairs wrong, and right."
+        "is flagged. R: of the others, the share that is not. D−R above 0 over-flags, below 0 misses. Area, of 1: "
+        "under the curve of D over R as the threshold of the probability or score moves. A pair whose answer could not "
+        "be read counts as wrong; beneath its share stands (D+R)/2 with such pairs wrong, and right."
     )
     return Table("scores", "Discrimination and robustness", note, head, rows)
 
@@ -100,8 +103,9 @@ def _thresholds(columns: Sequence[Column]) -> Table:
             of_folds = ", ".join(plain(one) for one in found.get("of_folds") or ())
             flattering = (found.get("in_sample") or {}).get("balanced")
             area = interval(found.get("auc"), found.get("auc_interval"), digits=3)
-            mine = fixed(column.summary.get("balanced"))
-            rows.append([name(column.label), Cell(plain(found.get("threshold")), of_folds), area, Cell(mine), Cell(fixed(flattering))])
+            ours = [fixed(column.summary.get("balanced")), fixed(flattering)]
+            threshold = Cell(plain(found.get("threshold")), of_folds)
+            rows.append([name(column.label), threshold, area, *map(Cell, ours)])
     note = (
         "A pair is flagged where its score lies below a threshold that was chosen on other reference reports, by "
         "cross-validation: beneath the threshold of all pairs stand those of the folds. In the last column the "
@@ -146,7 +150,7 @@ def _tests(compared: Mapping[str, Any]) -> Iterable[Table]:
     yield Table(
         "composites",
         "Paired tests of the composites",
-        "First less second, with its interval; p of a permutation test clustered by reference report, beneath it by Holm.",
+        "First less second, with its interval; p of a permutation test clustered by reference, beneath it by Holm.",
         ["evaluators", *["difference", "p"] * 3],
         composites,
         [("", 1), *((said, 2) for said in _MEASURES.values())],
@@ -196,7 +200,9 @@ def _usage(columns: Sequence[Column]) -> Table:
         cells = [_mean(usage.get(key)) for key in ("input_tokens", "output_tokens", "seconds", "cost")]
         if any(cell.text != UNKNOWN for cell in cells):
             rows.append([name(column.label), *cells])
-    note = "Mean of a pair, over the pairs for which it is known; the total beneath. Cost in the currency of the prices."
+    note = (
+        "Mean of a pair, over the pairs for which it is known; the total beneath. Cost in the currency of the prices."
+    )
     head = ["evaluator, mode", "input tokens", "output tokens", "seconds", "cost"]
     return Table("usage", "Tokens, time and cost", note, head, rows)
 
@@ -214,10 +220,10 @@ def _reading(columns: Sequence[Column]) -> Table:
         statuses, repairs = usage.get("parse_statuses") or {}, usage.get("repairs") or {}
         if not statuses:
             continue
-        why = {status: n for status, n in statuses.items() if status not in ("ok", "repaired")}
-        counts = [statuses.get("ok", 0), statuses.get("repaired", 0), sum(why.values())]
-        said = ["; ".join(f"{what.replace('_', ' ')} {n:,}" for what, n in each.items()) for each in (repairs, why)]
-        rows.append([name(column.label), *(Cell(plain(n)) for n in counts), *(name(one or UNKNOWN) for one in said)])
+        failed = sum(n for status, n in statuses.items() if status not in ("ok", "repaired"))
+        counts = [statuses.get("ok", 0), statuses.get("repaired", 0), failed]
+        how = "; ".join(f"{what.replace('_', ' ')} {n:,}" for what, n in repairs.items() if _REPAIR.fullmatch(what))
+        rows.append([name(column.label), *(Cell(plain(n)) for n in counts), name(how or UNKNOWN)])
     note = "Answers that were read as they are, that a tolerant reader had to repair, and that no reader could read."
-    head = ["evaluator, mode", "as they are", "repaired", "not parsed", "repairs", "why not parsed"]
+    head = ["evaluator, mode", "as they are", "repaired", "not parsed", "repairs"]
     return Table("reading", "How answers were read", note, head, rows)

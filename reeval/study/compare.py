@@ -5,15 +5,12 @@ level (`reeval.study.graded`) or ratings by people (`reeval.study.ratings`) besi
 text comes out.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from reeval import pairs as pair_files
 from reeval.evaluate.summary import numbers, rated, scored, summary
 from reeval.judgements import Judgement
 from reeval.metrics import dr
@@ -21,7 +18,7 @@ from reeval.metrics.calibration import calibration
 from reeval.metrics.differences import PERMUTATIONS
 from reeval.metrics.intervals import RESAMPLES, Intervals, Resampled, intervals_of, resampled
 from reeval.metrics.threshold import Threshold, cross_validated
-from reeval.pairs import Pair
+from reeval.pairs import Pair, digest
 from reeval.study import paired
 from reeval.study.columns import SCALAR, Column, columns
 from reeval.study.graded import graded, level
@@ -94,7 +91,7 @@ def compare(
             "identical": sum(pair.identical for pair in mine),
             "with_level": sum(not math.isnan(one) for one in levels),
             "with_ratings": sum(bool(pair.metadata.get("ratings")) for pair in pairs),
-            "sha256": _sha256(pairs),
+            "sha256": digest(pairs),
         },
         "settings": {"confidence": confidence, "resamples": resamples, "permutations": permutations, "seed": seed},
         "evaluators": evaluators,
@@ -246,12 +243,3 @@ def _traded(tests: Sequence[paired.Test], evaluators: Mapping[str, Any]) -> dict
             "cost_ratio": ratio(two, one, "cost"),
         }
     return made
-
-
-def _sha256(pairs: Sequence[Pair]) -> str:
-    """Of what the pairs say, whatever the order and the form of the file; without the paths of images."""
-    digest = hashlib.sha256()
-    for pair in pairs:
-        row = {name: value for name, value in pair_files.to_json(pair).items() if name != "image"}
-        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-    return digest.hexdigest()

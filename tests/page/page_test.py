@@ -7,24 +7,30 @@ import shutil
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 import small_study
+import study_example
 from small_study import HOSTILE, SECRET
 
 from reeval import cli
 from reeval.metrics.threshold import cross_validated
 from reeval.page import figures
-from reeval.page.inputs import load
+from reeval.page.inputs import Column, Inputs, load
 from reeval.page.records import records, script_json, verdicts
 from reeval.page.render import html
+from reeval.study.compare import compare
 
 FIGURE = """<?xml version="1.0"?><!DOCTYPE svg>
-<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" viewBox="0 0 9 9" xmlns="http://www.w3.org/2000/svg" onload="x()">
+<svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"
+ onload="x()">
  <metadata><rdf xmlns="http://purl.org/dc">2026 somebody</rdf></metadata>
- <defs><style type="text/css">*{fill: red}</style><path id="m1" d="M0 0" style="stroke: #000; stroke-width: 0.8; behavior: x"/></defs>
+ <defs><style type="text/css">*{fill: red}</style>
+ <path id="m1" d="M0 0" style="stroke: #000; stroke-width: 0.8; behavior: x"/></defs>
  <script>alert(1)</script><foreignObject><b>bold</b></foreignObject>
  <g id="axes_1" clip-path="url(#p1)" style="fill: url(http://example.org/x)"><use xlink:href="#m1" x="1"/>
- <use xlink:href="http://example.org/y"/><text style="font: 12px 'DejaVu Sans', sans-serif; text-anchor: middle">D &lt; R</text></g>
+ <use xlink:href="http://example.org/y"/>
+ <text style="font: 12px 'DejaVu Sans', sans-serif; text-anchor: middle">D &lt; R</text></g>
 </svg>"""
 
 
@@ -38,7 +44,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(study: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(study, tmp_path / "copy"))
+    made = Path(shutil.copytree(study, tmp_path / "copy"))
+    (made / "study.json").write_text(json.dumps({"pairs": {"path": str(made / "pairs.jsonl")}}))
+    return made
 
 
 def report(study: Path, out: Path, *flags: str) -> str:
@@ -100,7 +108,9 @@ def test_the_file_asks_for_nothing(study, tmp_path, flags):
 
 def test_the_script_makes_no_markup_of_data(study):
     script = (Path(figures.__file__).parent / "page.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|DOMParser", script)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|DOMParser", script
+    )
 
 
 def test_hostile_names_are_escaped(copy, tmp_path):
@@ -117,7 +127,13 @@ def test_what_is_null_or_absent_has_no_place(copy, tmp_path):
         compared[key] = None
     for evaluator in compared["evaluators"].values():
         for mode in evaluator["modes"]:
-            evaluator["modes"][mode] = {"signature": None, "summary": None, "usage": None, "calibration": None, "threshold": None}
+            evaluator["modes"][mode] = {
+                "signature": None,
+                "summary": None,
+                "usage": None,
+                "calibration": None,
+                "threshold": None,
+            }
     (copy / "compare.json").write_text(json.dumps(compared))
     shutil.rmtree(copy / "figures")
     page = report(copy, tmp_path / "page.html")
@@ -129,17 +145,41 @@ def test_the_tables_hold_the_figures(study):
     summary = json.loads((study / "compare.json").read_text())["evaluators"]["ours"]["modes"]["one_pass"]["summary"]
     row = re.search(r'<th scope="row">ours, one-pass<small>judge</small></th>(.*?)</tr>', page, re.DOTALL)[1]
     values = re.findall(r'class="value">([^<]*)<', row)
-    shown = [summary[key] if key in ("balanced", "harmonic", "bias") else summary[key]["percent"] for key in ("D", "R", "balanced", "harmonic", "bias")]
+    shown = [
+        summary[key] if key in ("balanced", "harmonic", "bias") else summary[key]["percent"]
+        for key in ("D", "R", "balanced", "harmonic", "bias")
+    ]
     assert values[:5] == [f"{value:.1f}".replace("-", "−") for value in shown]
     low, high = summary["balanced_interval"]
     assert f"{low:.1f}".removesuffix(".0") in row and f"n {summary['D']['n']}" in row and high >= low
 
 
+def test_levels_and_people_have_their_tables(tmp_path):
+    given, judged = study_example.made()
+    kinds, signatures = study_example.kinds(judged), study_example.signatures(judged)
+    compared = compare(given, judged, kinds=kinds, signatures=signatures, resamples=20, permutations=20)
+    columns = [
+        Column(name, mode, kinds[name], compared["evaluators"][name]["modes"][mode], found)
+        for name, modes in judged.items()
+        for mode, found in modes.items()
+    ]
+    page = html(Inputs(compared, given, columns, {}), with_text=False)
+    assert study_example.SECRET not in page
+    shown = re.findall(r'<section class="table" id="([^"]*)"', page)
+    wanted = ["scores", "identical", "thresholds", "calibration", "tests", "composites", "two-pass", "by-type"]
+    wanted += ["severity-by-type", "by-aspect", "severity-by-aspect", "by-length", "monotonicity", "humans", "raters"]
+    assert shown == [*wanted, "usage", "reading"]
+    tau = compared["humans"]["counts"]["evaluators"]["judge"]["one_pass"]["significant errors"]["significant"]["tau_b"]
+    row = re.search(
+        r'<th scope="row">judge, one-pass<small>by significant errors</small></th>(.*?)</tr>',
+        page[page.index('id="humans"') :],
+    )[1]
+    assert re.findall(r'class="value">([^<]*)<', row)[0] == f"{tau:.2f}"
+
+
 def test_a_scalar_metric_is_judged_by_the_thresholds_of_the_comparison(study):
     inputs = load(study, "")
     bleu = next(column for column in inputs.columns if column.name == "bleu")
-    import numpy as np
-
     gold = np.array([pair.significant for pair in inputs.pairs])
     scores = np.array([judgement.score for judgement in bleu.judged])
     expected = cross_validated(gold, scores, np.array([pair.reference_id for pair in inputs.pairs]), seed=0).judged
@@ -150,7 +190,18 @@ def test_a_scalar_metric_is_judged_by_the_thresholds_of_the_comparison(study):
 
 def test_a_figure_keeps_its_drawing_and_nothing_else():
     kept = figures.inline(FIGURE, "plane-")
-    for gone in ("script", "foreignObject", "metadata", "somebody", "http", "onload", "style", "behavior", "red", "9pt"):
+    for gone in (
+        "script",
+        "foreignObject",
+        "metadata",
+        "somebody",
+        "http",
+        "onload",
+        "style",
+        "behavior",
+        "red",
+        "9pt",
+    ):
         assert gone not in kept
     assert 'id="plane-m1"' in kept and 'href="#plane-m1"' in kept and 'clip-path="url(#plane-p1)"' in kept
     assert 'stroke-width="0.8"' in kept and 'font-size="12px"' in kept and 'text-anchor="middle"' in kept
@@ -161,29 +212,30 @@ def edit(path: Path, **change: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
 
+OURS = "judgements/ours/one_pass.jsonl"
 BROKEN = {
-    "no compare.json": (lambda d: (d / "compare.json").unlink(), "compare.json: no such file; run `reeval compare` first"),
+    "no compare.json": (lambda d: (d / "compare.json").unlink(), "no such file; run `reeval compare` first"),
     "cut compare.json": (lambda d: (d / "compare.json").write_text('{"evaluators": {'), "compare.json: no JSON object"),
     "other json": (lambda d: (d / "compare.json").write_text("[]"), "compare.json: no JSON object"),
     "no evaluators": (lambda d: edit(d / "compare.json", evaluators=None), "names no evaluators"),
     "no study.json": (lambda d: (d / "study.json").unlink(), "give them with --pairs=FILE"),
     "pairs gone": (lambda d: (d / "pairs.jsonl").unlink(), "pairs.jsonl: no such pair file"),
     "other pairs": (lambda d: edit_line(d / "pairs.jsonl", reference_id="s99"), "not the pairs that were compared"),
-    "other pair judged": (lambda d: edit_line(d / "judgements/ours/one_pass.jsonl", pair_id="p9"), "has no judgement of pair 'p00000'"),
-    "one more judged": (lambda d: add_line(d / "judgements/ours/one_pass.jsonl", pair_id="p9"), "judges pair 'p9'"),
+    "other pair judged": (lambda d: edit_line(d / OURS, pair_id="p9"), "has no judgement of pair 'p00000'"),
+    "one more judged": (lambda d: add_line(d / OURS, pair_id="p9"), "judges pair 'p9'"),
     "no judgements": (lambda d: shutil.rmtree(d / "judgements/theirs"), "theirs/one_pass.jsonl: no such file"),
-    "no judgement file": (lambda d: (d / "judgements/ours/two_pass.jsonl").write_text("{"), "two_pass.jsonl:1: is not JSON"),
+    "no judgement": (lambda d: (d / OURS).write_text("{"), "one_pass.jsonl:1: is not JSON"),
     "no figure": (lambda d: (d / "figures/plane.svg").write_text("<svg"), "figures/plane.svg: no SVG that can be read"),
-}  # fmt: skip
+}
 
 
 def edit_line(path: Path, **change: object) -> None:
-    first, *rest = path.read_text().splitlines()
+    first, *rest = path.read_text().split("\n")
     path.write_text("\n".join([json.dumps(json.loads(first) | change), *rest]))
 
 
 def add_line(path: Path, **change: object) -> None:
-    path.write_text(path.read_text() + json.dumps(json.loads(path.read_text().splitlines()[0]) | change))
+    path.write_text(path.read_text() + json.dumps(json.loads(path.read_text().split("\n")[0]) | change))
 
 
 @pytest.mark.parametrize("name", BROKEN)
