@@ -518,7 +518,9 @@
     $(id).append(...occur.map((name) => el("option", { value: name }, name)));
   }
   $("judge").append(el("option", { value: "" }, "any"), ...judges.map((judge) => el("option", { value: keyOf(judge) }, judge.label)));
-  for (const name of [...FILTERS, "disagree"]) $(name).addEventListener("input", () => { started = true; refilter(); });
+  for (const name of [...FILTERS, "disagree"]) {
+    $(name).addEventListener(name === "q" ? "input" : "change", () => { started = true; refilter(); });
+  }
   document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
   $("reset").addEventListener("click", reset);
   $("more").addEventListener("click", () => {

@@ -165,14 +165,14 @@ def test_levels_and_people_have_their_tables(tmp_path):
     ]
     page = html(Inputs(compared, given, columns, {}), with_text=False)
     assert study_example.SECRET not in page
-    shown = re.findall(r'<section class="table" id="([^"]*)"', page)
+    shown = re.findall(r'<section class="table" id="table-([^"]*)"', page)
     wanted = ["scores", "identical", "thresholds", "calibration", "tests", "composites", "two-pass", "by-type"]
     wanted += ["severity-by-type", "by-aspect", "severity-by-aspect", "by-length", "monotonicity", "humans", "raters"]
     assert shown == [*wanted, "usage", "reading"]
     tau = compared["humans"]["counts"]["evaluators"]["judge"]["one_pass"]["significant errors"]["significant"]["tau_b"]
     row = re.search(
         r'<th scope="row">judge, one-pass<small>by significant errors</small></th>(.*?)</tr>',
-        page[page.index('id="humans"') :],
+        page[page.index('id="table-humans"') :],
     )[1]
     assert re.findall(r'class="value">([^<]*)<', row)[0] == f"{tau:.2f}"
 
