@@ -1,6 +1,7 @@
 """Headless Chromium for tests, driven by selenium through the driver that is installed beside it.
 
-Nothing is downloaded: without both the tests are skipped, or fail where REEVAL_BROWSER=required says that they must run.
+Nothing is downloaded: without both the tests are skipped, or fail where REEVAL_BROWSER=required says that they must
+run.
 """
 
 import base64
