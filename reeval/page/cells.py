@@ -89,9 +89,9 @@ def plain(value: Any) -> str:
         return f"{value:,}".replace("-", "−")
     if not _is_number(value):
         return str(value)
-    if value and not 1e-3 <= abs(value) < 1e5:
+    if value and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.2e}".replace("-", "−")
-    return f"{value:.0f}" if abs(value) >= 1e3 else f"{value:.3g}".replace("-", "−")
+    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 1e3 else f"{value:.3g}".replace("-", "−")
 
 
 def p_value(value: Any) -> str:

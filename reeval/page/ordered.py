@@ -38,7 +38,7 @@ def humans(found: Any) -> Iterable[Table]:
     ceiling = counts.get("ceiling") or {}
     if rows and ceiling:
         ends = [_spread(ceiling.get(side), 2) for side in ("significant", "all")]
-        rows.append([name("a rater, of the others", "baseline"), ends[0], Cell(UNKNOWN), ends[1], Cell(UNKNOWN)])
+        rows.append([name("a rater", "ceiling"), ends[0], Cell(UNKNOWN), ends[1], Cell(UNKNOWN)])
     yield Table(
         "humans",
         "Beside people's counts of errors",

@@ -1,7 +1,6 @@
 """The page's HTML, from what was read."""
 
 import base64
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from importlib import resources
@@ -9,8 +8,8 @@ from typing import Any
 
 import jinja2
 
-from reeval.page import figures
 from reeval.page.cells import plain
+from reeval.page.gallery import gallery
 from reeval.page.inputs import Inputs
 from reeval.page.records import gold_of, records, script_json
 from reeval.page.tables import tables
@@ -19,45 +18,15 @@ from reeval.version import __version__
 # After the results and the figures: link, heading, the tables under it.
 _SECTIONS = (
     ("comparisons", "Comparisons", ("tests", "composites", "two-pass")),
-    ("breakdowns", "Breakdowns", ("by-type", "severity-by-type", "by-aspect", "severity-by-aspect", "by-length")),
+    (
+        "breakdowns",
+        "Breakdowns",
+        ("identical", "by-type", "severity-by-type", "by-aspect", "severity-by-aspect", "by-length"),
+    ),
+    ("thresholds", "Probabilities and thresholds", ("calibration", "thresholds")),
     ("beside-people", "Order, and people", ("monotonicity", "humans", "raters")),
     ("cost", "Cost and reading", ("usage", "reading")),
 )
-# A word in a figure's file name -> what it is, and how it is read.
-_READINGS = (
-    (
-        "plane",
-        "The D-R plane",
-        "Further up and to the right is better; an arrow leads from an evaluator's one-pass to its two-pass; on the "
-        "falling diagonal lie judges that know nothing.",
-    ),
-    (
-        "heat",
-        "Aspect by type",
-        "Each cell is one kind of error; read it beside its n, for a cell of few pairs may have any colour.",
-    ),
-    (
-        "reliab",
-        "Reliability",
-        "On the diagonal a probability means what it says; below it the evaluator is too sure that a pair is "
-        "significant, above it not sure enough.",
-    ),
-    (
-        "curve",
-        "D-R curves",
-        "D and R at each threshold of the probability; a curve that lies outside of another is the better judge, a "
-        "point further along the same curve only another threshold.",
-    ),
-)
-_OTHER_READING = "Axes and legend say what is drawn."
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Figure:
-    name: str
-    title: str
-    reading: str
-    svg: str
 
 
 def html(inputs: Inputs, *, with_text: bool) -> str:
@@ -72,7 +41,7 @@ def html(inputs: Inputs, *, with_text: bool) -> str:
     sections = [
         (key, label, [k for k in keys if k in made]) for key, label, keys in _SECTIONS if any(k in made for k in keys)
     ]
-    drawn = [_figure(name, svg) for name, svg in inputs.figures.items()]
+    drawn = gallery(inputs.figures, columns)
     style, script = _file("page.css"), _file("page.js")
     contents = [("results", "Results")] * ("scores" in made) + [("figures", "Figures")] * bool(drawn)
     contents += [(key, label) for key, label, _ in sections] + [("signatures", "Signatures"), ("pairs", "Pairs")]
@@ -82,7 +51,7 @@ def html(inputs: Inputs, *, with_text: bool) -> str:
         facts=_facts(inputs),
         with_text=with_text,
         contents=contents,
-        tables=dict.fromkeys(("scores", "identical", "thresholds", "calibration")) | made,
+        tables={"scores": None} | made,
         figures=drawn,
         sections=sections,
         columns=columns,
@@ -112,15 +81,6 @@ def _facts(inputs: Inputs) -> list[tuple[str, str]]:
         ("identical", f"{sum(pair.identical for pair in inputs.pairs):,}"),
         *([("SHA-256 of the pairs", f"{given['sha256'][:12]}…")] if given.get("sha256") else []),
     ]
-
-
-def _figure(name: str, svg: str) -> Figure:
-    known = (entry[1:] for entry in _READINGS if entry[0] in name.lower())
-    title, reading = next(known, (name.replace("_", " ").replace("-", " "), _OTHER_READING))
-    try:
-        return Figure(name, title, reading, figures.inline(svg, f"{name}-"))
-    except ValueError as error:
-        raise ValueError(f"figures/{name}.svg: {error}") from None
 
 
 def _policy(style: str, script: str) -> str:

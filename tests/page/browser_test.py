@@ -418,9 +418,11 @@ return [performance.now() - start, document.getElementById("count").textContent,
 """
 
 
-def test_ten_thousand_pairs_stay_quick(chrome, many):
+@pytest.mark.parametrize("width", [1280, 390])
+def test_ten_thousand_pairs_stay_quick(chrome, many, width):
     start = time.monotonic()
     visit(chrome, many)
+    chromium.look(chrome, width=width)
     assert count(chrome) == 10_000 and time.monotonic() - start < 20
     steps = [("q", "p0123", 10), ("q", "number 42", None), ("q", "", 10_000), ("sort", "disagreement", 10_000)]
     steps += [

@@ -16,6 +16,7 @@ from small_study import HOSTILE, SECRET
 from reeval import cli
 from reeval.metrics.threshold import cross_validated
 from reeval.page import figures
+from reeval.page.gallery import gallery
 from reeval.page.inputs import Column, Inputs, load
 from reeval.page.records import records, script_json, verdicts
 from reeval.page.render import html
@@ -38,7 +39,7 @@ FIGURE = """<?xml version="1.0"?><!DOCTYPE svg>
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = small_study.write(tmp_path_factory.mktemp("page") / "study")
     (directory / "figures").mkdir()
-    (directory / "figures" / "plane.svg").write_text(FIGURE)
+    (directory / "figures" / "dr_plane.svg").write_text(FIGURE)
     return directory
 
 
@@ -166,8 +167,8 @@ def test_levels_and_people_have_their_tables(tmp_path):
     page = html(Inputs(compared, given, columns, {}), with_text=False)
     assert study_example.SECRET not in page
     shown = re.findall(r'<section class="table" id="table-([^"]*)"', page)
-    wanted = ["scores", "identical", "thresholds", "calibration", "tests", "composites", "two-pass", "by-type"]
-    wanted += ["severity-by-type", "by-aspect", "severity-by-aspect", "by-length", "monotonicity", "humans", "raters"]
+    wanted = ["scores", "tests", "composites", "two-pass", "identical", "by-type", "severity-by-type", "by-aspect"]
+    wanted += ["severity-by-aspect", "by-length", "calibration", "thresholds", "monotonicity", "humans", "raters"]
     assert shown == [*wanted, "usage", "reading"]
     tau = compared["humans"]["counts"]["evaluators"]["judge"]["one_pass"]["significant errors"]["significant"]["tau_b"]
     row = re.search(
@@ -225,7 +226,10 @@ BROKEN = {
     "one more judged": (lambda d: add_line(d / OURS, pair_id="p9"), "judges pair 'p9'"),
     "no judgements": (lambda d: shutil.rmtree(d / "judgements/theirs"), "theirs/one_pass.jsonl: no such file"),
     "no judgement": (lambda d: (d / OURS).write_text("{"), "one_pass.jsonl:1: is not JSON"),
-    "no figure": (lambda d: (d / "figures/plane.svg").write_text("<svg"), "figures/plane.svg: no SVG that can be read"),
+    "no figure": (
+        lambda d: (d / "figures/dr_plane.svg").write_text("<svg"),
+        "figures/dr_plane.svg: no SVG that can be read",
+    ),
 }
 
 
@@ -273,3 +277,14 @@ def test_an_existing_file_is_replaced_whole_and_keeps_no_wider_rights(study, tmp
     page = report(study, out, "--with-text", f"--pairs={study / 'pairs.jsonl'}")
     assert page.startswith("<!doctype html>") and stat.S_IMODE(out.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_figures_stand_in_order_and_say_how_they_are_read(study):
+    columns = load(study, "").columns
+    names = ["other one", "heatmap_ours_two_pass", "reliability", "dr_curves", "dr_plane"]
+    made = gallery(dict.fromkeys(names, FIGURE), columns)
+    titles = ["The D-R plane", "D-R curves", "Reliability", "Aspect by type: ours, two-pass", "other one"]
+    assert [figure.title for figure in made] == titles
+    assert all(figure.reading.endswith(".") for figure in made) and made[-1].name == "other-one"
+    assert 'id="other-one-m1"' in made[-1].svg and not made[-1].wide
+    assert gallery({"a": FIGURE.replace("0 0 9 9", "0 0 18 9")}, columns)[0].wide
