@@ -19,6 +19,7 @@ SECRET = "Zyxwort"
 HOSTILE = (
     f'{SECRET} </script><img src=x onerror="window.hacked = 1"><!--<script>window.hacked = 2</script> \u2028 & &lt;'
 )
+ODD = " & <i>=#1%"  # at the end of an id
 SIDE = Error(
     "inaccuracy", "laterality", f"right {SECRET} effusion", f"left {SECRET} effusion", "significant", f"{SECRET} side"
 )
@@ -46,7 +47,16 @@ def pairs(count: int = 24) -> list[Pair]:
         label = "significant" if i % 12 == 5 else "insignificant"
         one, other, errors = kinds[i % 6]
         made.append(
-            Pair(f"p{i:05}", f"s{i // 2}", one, other, errors, {"note": SECRET}, None, None if i % 6 < 5 else label)
+            Pair(
+                f"p{i:05}{ODD if i == 21 else ''}",
+                f"s{i // 2}",
+                one,
+                other,
+                errors,
+                {"note": SECRET},
+                None,
+                None if i % 6 < 5 else label,
+            )
         )
     return made
 

@@ -69,6 +69,6 @@ def gallery(given: Mapping[str, str], columns: Sequence[Column]) -> list[Figure]
         except ValueError as error:
             raise ValueError(f"figures/{file}.svg: {error}") from None
         size = re.search(r'viewBox="\S+ \S+ ([\d.]+) ([\d.]+)"', svg)
-        wide = size is not None and float(size[1]) > 1.5 * float(size[2])
+        wide = start == "dr_plane" or (size is not None and float(size[1]) > 1.5 * float(size[2]))
         made.append(Figure(name, title, reading, svg, wide))
     return made

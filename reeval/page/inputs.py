@@ -62,7 +62,8 @@ def load(workdir: Path, pair_file: str) -> Inputs:
     if not workdir.is_dir():
         raise ValueError(f"{workdir}: no such directory; give the --workdir of `reeval compare`")
     compared = _object(workdir / "compare.json")
-    if not isinstance(compared.get("evaluators"), dict):
+    evaluators = compared.get("evaluators")
+    if not isinstance(evaluators, dict) or not all(isinstance(each, dict) for each in evaluators.values()):
         raise ValueError(f"{workdir / 'compare.json'}: names no evaluators; {_AGAIN}")
     path = Path(pair_file or _recorded(workdir))
     pairs = read(path)
@@ -71,7 +72,7 @@ def load(workdir: Path, pair_file: str) -> Inputs:
         raise ValueError(f"{path}: not the pairs that were compared; give theirs with --pairs, or {_AGAIN}")
     columns = [
         Column(name, mode, str(evaluator.get("kind") or ""), entry or {}, _judged(workdir, name, mode, pairs))
-        for name, evaluator in compared["evaluators"].items()
+        for name, evaluator in evaluators.items()
         for mode, entry in (evaluator.get("modes") or {}).items()
     ]
     figures = {file.stem: _text(file) for file in sorted((workdir / "figures").glob("*.svg"))}

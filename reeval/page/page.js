@@ -152,7 +152,10 @@
     if (state.pair >= 0) parts.set("pair", pairs[state.pair][ID]);
     const link = $("permalink");
     if (link) link.href = "#" + parts;
-    if (started) history.replaceState(null, "", "#" + parts);
+    if (!started) return;
+    try {
+      history.replaceState(null, "", "#" + parts);
+    } catch { /* some browsers allow but so many a minute: the next one takes it along */ }
   }
   let started = false; // until someone looks at pairs the address stays as it came
 

@@ -16,8 +16,22 @@ _MEASURES = {"balanced": "(D+R)/2", "harmonic": "harmonic", "bias": "D−R"}
 
 
 def tables(compared: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Table]:
-    """By key, those that have rows."""
-    made = [
+    """By key, those that have rows.
+
+    Raises:
+        ValueError: if what is there has another form than `reeval compare` gives it.
+    """
+    try:
+        made = _all(compared, columns)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "compare.json: has another form than this version reads; run `reeval compare` again"
+        ) from error
+    return {table.key: table for table in made if table.rows}
+
+
+def _all(compared: Mapping[str, Any], columns: Sequence[Column]) -> list[Table]:
+    return [
         _scores(compared, columns),
         _without_identical(columns),
         _thresholds(columns),
@@ -30,7 +44,6 @@ def tables(compared: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, 
         _usage(columns),
         _reading(columns),
     ]
-    return {table.key: table for table in made if table.rows}
 
 
 def _scores(compared: Mapping[str, Any], columns: Sequence[Column]) -> Table:

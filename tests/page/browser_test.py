@@ -117,6 +117,8 @@ def test_a_link_restores_the_pair_and_the_filters(chrome, page):
     )
     assert 0 <= top < height / 2  # the pairs are in sight
     assert chrome.execute_script("return document.querySelector('#permalink').href") == chrome.current_url
+    visit(chrome, page, pair=f"p00021{small_study.ODD}")
+    assert shown(chrome) == f"p00021{small_study.ODD}"
     # Another link in the same page, and one to what is not there.
     chrome.execute_script("location.hash = 'pair=p00007&verdict=nonsense&judge=nobody'")
     assert shown(chrome) == "p00007" and count(chrome) == 24

@@ -219,6 +219,8 @@ BROKEN = {
     "cut compare.json": (lambda d: (d / "compare.json").write_text('{"evaluators": {'), "compare.json: no JSON object"),
     "other json": (lambda d: (d / "compare.json").write_text("[]"), "compare.json: no JSON object"),
     "no evaluators": (lambda d: edit(d / "compare.json", evaluators=None), "names no evaluators"),
+    "evaluators are none": (lambda d: edit(d / "compare.json", evaluators={"ours": 1}), "names no evaluators"),
+    "another form": (lambda d: edit(d / "compare.json", tests=[1]), "compare.json: has another form"),
     "no study.json": (lambda d: (d / "study.json").unlink(), "give them with --pairs=FILE"),
     "pairs gone": (lambda d: (d / "pairs.jsonl").unlink(), "pairs.jsonl: no such pair file"),
     "other pairs": (lambda d: edit_line(d / "pairs.jsonl", reference_id="s99"), "not the pairs that were compared"),
