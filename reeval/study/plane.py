@@ -153,7 +153,7 @@ def _landmarks(axes: Axes, size: float = 1.0) -> None:
     ):
         if all(low <= v <= high for v, (low, high) in zip((x, y), (axes.get_xlim(), axes.get_ylim()), strict=True)):
             axes.plot([x], [y], "x", color=GREY, markersize=6 * size, zorder=2)
-            shift = 1.8 if side == "left" else -1.8
+            shift = (1.8 if side == "left" else -1.8) / size
             if said != "random" or size == 1:  # where it would be covered
                 axes.text(x + shift, y, said, color=GREY, fontsize=4 + 4 * size, ha=side, va="center")
     _, (D, R) = PUBLISHED
