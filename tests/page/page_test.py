@@ -21,6 +21,8 @@ from reeval.page.inputs import Column, Inputs, load
 from reeval.page.records import records, script_json, verdicts
 from reeval.page.render import html
 from reeval.study.compare import compare
+from reeval.study.figures import figures as figures_of
+from reeval.study.style import svg
 
 FIGURE = """<?xml version="1.0"?><!DOCTYPE svg>
 <svg xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"
@@ -290,3 +292,19 @@ def test_figures_stand_in_order_and_say_how_they_are_read(study):
     assert all(figure.reading.endswith(".") for figure in made) and made[-1].name == "other-one"
     assert 'id="other-one-m1"' in made[-1].svg and not made[-1].wide
     assert gallery({"a": FIGURE.replace("0 0 9 9", "0 0 18 9")}, columns)[0].wide
+
+
+def test_the_figures_of_a_study_are_known_by_their_names(study, tmp_path):
+    """Those that a comparison draws, from the D-R plane to the heat maps of two evaluators."""
+    inputs = load(study, "")
+    drawn = figures_of(inputs.compared)
+    made = gallery({name: svg(figure).decode() for name, figure in drawn.items()}, inputs.columns)
+    titles = [figure.title for figure in made]
+    assert titles[:3] == ["The D-R plane", "D-R curves", "Reliability"]
+    assert "Aspect by type: ours, one-pass" in titles and "Aspect by type: bleu" in titles
+    assert not [title for title in titles if "_" in title]
+    for figure in made:
+        assert len(figure.svg) > 5000 and "<style" not in figure.svg and "style=" not in figure.svg
+        ids = set(re.findall(r' id="([^"]*)"', figure.svg))
+        used = set(re.findall(r'(?:href="#|url\(#)([^")]*)', figure.svg))
+        assert used and used <= ids and all(name.startswith(f"{figure.name}-") for name in ids)
