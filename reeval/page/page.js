@@ -137,7 +137,7 @@
 
   function count(f) {
     let text = `${order.length.toLocaleString("en")} of ${n.toLocaleString("en")} pairs`;
-    if (f.column >= 0 && order.length) {
+    if (f.column >= 0 && !f.verdict && order.length) {
       const right = order.filter((i) => rightness(pairs[i], pairs[i][JUDGED][f.column]) === "right").length;
       text += `, ${judges[f.column].label} right in ${right.toLocaleString("en")}`;
     }
