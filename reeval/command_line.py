@@ -13,7 +13,8 @@ from ml_collections import ConfigDict, config_flags
 from reeval.bucket import is_url
 
 # Flags without a value: what follows one is no part of it.
-SWITCHES = ("--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--search", "--strict")
+SWITCHES = {"--allow_remote", "--classifiers", "--grammar", "--json", "--nogrammar", "--search", "--strict"}
+SWITCHES |= {"--with_text"}
 
 
 class Help(Exception):

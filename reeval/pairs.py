@@ -17,6 +17,7 @@ Messages about bad input name file, line and field, never report text or the pat
 import dataclasses
 import difflib
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -199,6 +200,15 @@ def from_json(row: Mapping[str, Any], directory: Path) -> Pair:
     if errors is not None and label is not None and (label == "significant") != any(e.significant for e in errors):
         raise ValueError("field 'label': does not agree with the severities in 'errors'; correct one of them")
     return Pair(**texts, errors=errors, metadata=metadata, image=_image(row, directory), label=label)
+
+
+def digest(pairs: Iterable[Pair]) -> str:
+    """SHA-256 of what pairs say, whatever their order and the form of their file; without the paths of images."""
+    made = hashlib.sha256()
+    for pair in sorted(pairs, key=lambda pair: pair.pair_id):
+        row = {name: value for name, value in to_json(pair).items() if name != "image"}
+        made.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return made.hexdigest()
 
 
 def private(path: str, flags: int) -> int:

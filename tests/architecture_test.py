@@ -25,11 +25,12 @@ ROWS = [
     ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench", "study"],
+    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench", "study", "page"],
     [
         "",
         "cli",
         "cli_bench",
+        "cli_study",
         "command_line",
         "__main__",
     ],  # "" is reeval/__init__.py: what users import, which nothing else does

@@ -234,3 +234,14 @@ def test_a_compressed_file_is_read_and_a_damaged_one_named(tmp_path):
         (tmp_path / "packed.jsonl.gz").write_bytes(damage)
         with pytest.raises(ValueError, match="cut short, or not compressed by gzip"):
             pairs.read(tmp_path / "packed.jsonl.gz")
+
+
+def test_a_digest_is_of_what_pairs_say_alone(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    written = pairs.read(lines(tmp_path, row(), row(pair_id="b", image="a.png")))
+    (tmp_path / "b.png").write_bytes(b"")
+    spaced = [json.dumps(row(pair_id="b", image="b.png"), indent=None, separators=(" , ", " : ")).encode(), row()]
+    assert pairs.digest(pairs.read(lines(tmp_path, *spaced))) == pairs.digest(written)
+    for change in ({"candidate": f"{CANDIDATE} "}, {"reference_id": "s"}, {"errors": []}, {"metadata": {"level": 1}}):
+        changed = pairs.read(lines(tmp_path, row(**change), row(pair_id="b")))
+        assert pairs.digest(changed) != pairs.digest(written)
