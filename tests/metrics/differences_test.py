@@ -92,7 +92,7 @@ def test_alike_and_alone():
 
 
 def test_two_judges_that_are_never_right():
-    gold, judged, references = drawn()
+    gold, _, references = drawn()
     (found,) = compared(gold, np.array([~gold, ~gold], np.int8), references)
     for name in MEASURES:
         assert found[name].difference == 0 and found[name].low < -1 and found[name].high > 1, name
