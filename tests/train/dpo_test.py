@@ -107,16 +107,12 @@ def test_training_goes_from_the_references_own_loss_to_telling_the_two_apart(tra
 
 
 @both
-def test_meshes_and_accumulation_give_the_losses_of_one_device(inputs: Path, trained: Path, tmp_path: Path) -> None:
-    expected = scalars(trained, "loss")
-    loop.train(config(inputs), tmp_path / "mesh", mesh=sharding.make_mesh((2, 2, 2)))
-    np.testing.assert_allclose(scalars(tmp_path / "mesh", "loss"), expected, rtol=0, atol=2e-5)
-    loop.train(config(inputs, batch_size=2, accumulation=4), tmp_path / "accumulated", mesh=MESH())
+def test_accumulating_on_a_mesh_gives_the_losses_of_one_device(inputs: Path, trained: Path, tmp_path: Path) -> None:
+    loop.train(config(inputs, batch_size=4, accumulation=2), tmp_path, mesh=sharding.make_mesh((2, 2, 2)))
     for name in ("loss", "margin", "kl"):
-        np.testing.assert_allclose(scalars(tmp_path / "accumulated", name), scalars(trained, name), rtol=0, atol=2e-5)
+        np.testing.assert_allclose(scalars(tmp_path, name), scalars(trained, name), rtol=0, atol=2e-5)
     # In the first two steps there is nothing to be right about: the policy is the reference, and rounding decides.
-    right = [scalars(workdir, "accuracy")[2:] for workdir in (tmp_path / "accumulated", trained)]
-    np.testing.assert_allclose(*right, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(*(scalars(of, "accuracy")[2:] for of in (tmp_path, trained)), rtol=0, atol=2e-5)
 
 
 @both
@@ -262,3 +258,26 @@ def test_both_stages_leave_as_one_adapter_over_the_base(inputs: Path, trained: P
         assert relative(theirs(torch.asarray(ids)).logits.numpy(), both_stages) < 2e-5
         over_base = peft.PeftModel.from_pretrained(over_base, tmp_path / "adapter")
         assert relative(over_base(torch.asarray(ids)).logits.numpy(), both_stages) < 2e-5
+
+
+def test_all_weights_learn_from_preferences_too(inputs_of: Callable[[str], Path], tmp_path: Path) -> None:
+    inputs = inputs_of("qwen3")
+    first = tiny.get_config()
+    first.tuning = "full"
+    first.model.path = str(inputs / "model")
+    first.data.update({"train": str(inputs / "train.jsonl"), "sequence_length": 256})
+    first.train.update({"steps": 2, "warmup_steps": 1, "learning_rate": 1e-3})
+    loop.train(first, tmp_path / "start", mesh=MESH())
+    made = config(inputs, learning_rate=1e-3)
+    made.tuning, made.start = "full", str(tmp_path / "start")
+    loop.train(made, tmp_path / "dpo", mesh=MESH())
+    losses = scalars(tmp_path / "dpo", "loss")
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-5) and losses[-1] < 0.6
+    export(tmp_path / "dpo", tmp_path / "judge")
+    export(tmp_path / "start", tmp_path / "before")
+    ids = np.random.default_rng(0).integers(3, 60, (2, 21))
+    before, after = (jitted(hf.load_model(tmp_path / name))(ids) for name in ("before", "judge"))
+    assert relative(after, before) > 1e-3
+    made.tuning = "lora"
+    with pytest.raises(ValueError, match=r"holds a run with config\.tuning='full', not 'lora'"):
+        loop.train(made, tmp_path / "other", mesh=MESH())
