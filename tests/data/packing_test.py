@@ -78,7 +78,7 @@ def test_rows_of_preferences_are_filled_as_well() -> None:
     sizes = np.interp(rng.uniform(0, 100, 2000), [0, 10, 50, 90, 100], [480, 597, 742, 905, 1299]).astype(int).tolist()
     length = qwen3_8b_dpo.get_config().data.sequence_length
     assert share(pack(sizes, length), sizes, length) < 0.03
-    assert share(pack(sizes, 2048), sizes, 2048) > 0.1, "any length would do"
+    assert share(pack(sizes, 2048), sizes, 2048) > 0.06, "any length would do"
 
 
 @pytest.fixture(scope="module")
