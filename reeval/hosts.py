@@ -1,6 +1,7 @@
 """The processes of one run: how they find each other, who speaks and writes for all, and how they stop together."""
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from reeval.watch import STOPPED
 
 # Until a process that sends no sign of life is given up.
 _SILENCE_SECONDS = 30
+# How often this process has asked whether to stop: jax stops all at the same number, which it must not see again.
+_ASKED = itertools.count(1)
 
 
 class Stopped(Exception):
@@ -90,7 +93,7 @@ def first_before_others(name: str) -> Iterator[None]:
 
 
 class Asked:
-    """Inside the block SIGTERM ends nothing; `by` says whether it has come.
+    """Inside the block SIGTERM ends nothing; `now` says whether it has come.
 
     together: as in `join`.
     """
@@ -113,6 +116,6 @@ class Asked:
     def _came_now(self, _: int, __: FrameType | None) -> None:
         self._came = True
 
-    def by(self, step: int) -> bool:
-        """Whether to stop now; the same answer on all processes that ask at the same, rising steps."""
-        return self._came if self._alone else multihost_utils.reached_preemption_sync_point(step)
+    def now(self) -> bool:
+        """Whether to stop now; the same answer on all processes, which ask at the same places and equally often."""
+        return self._came if self._alone else multihost_utils.reached_preemption_sync_point(next(_ASKED))

@@ -196,6 +196,35 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on_bit_for_bit(
 
 
 @pytest.mark.slow
+def test_two_processes_prefer_what_one_does_and_go_on_when_one_is_killed(inputs: Path, tmp_path: Path) -> None:
+    start, preferences = tmp_path / "start", tmp_path / "preferences.jsonl"
+    Processes(1, "train", *training(inputs, start), devices=8).done()
+    mixture = "severity:1,invented:1,dropped:1"
+    Processes(1, "prefs", *flags(workdir=start, out=preferences, mixture=mixture), devices=8).done()
+
+    def arguments(workdir: Path, every: int) -> list[str]:
+        changes = {"start": start, "data__preferences": preferences, "data__sequence_length": 512, "eval__every": every}
+        named = {f"config__{name}": value for name, value in changes.items()}
+        return training(inputs, workdir, **LONG, config="configs/tiny_dpo.py", **named)
+
+    Processes(1, "train", *arguments(tmp_path / "one", 0), devices=8).done()
+    two = arguments(tmp_path / "two", 9)
+    processes = Processes(2, "train", *two)
+    until(saved(tmp_path / "two", 8), "a checkpoint")
+    processes.all[1].send_signal(signal.SIGKILL)
+    assert processes.end(120)[0].code == hosts.STOPPED
+    reference = (tmp_path / "two" / "reference.npz").stat().st_mtime_ns
+    Processes(2, "train", *two).done()
+    assert (tmp_path / "two" / "reference.npz").stat().st_mtime_ns == reference
+    expected = losses(tmp_path / "one")
+    assert expected[0] == pytest.approx(np.log(2), abs=1e-5) and expected[-1] < expected[0]
+    np.testing.assert_allclose(losses(tmp_path / "two"), expected, rtol=0, atol=1e-5)
+    looks = EventAccumulator(str(tmp_path / "two" / "tensorboard" / "eval_tuned"))
+    looks.Reload()
+    assert [event.step for event in looks.Scalars("eval/two_pass/D")] == [9, 18]
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(
     inputs: Path, unbroken: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
 ) -> None:

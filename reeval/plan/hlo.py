@@ -9,6 +9,7 @@ import re
 from collections import Counter
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+_KINDS_OVER_HOSTS = {"ONE_TO_ONE": "collective-permute"}
 _BITS = {"pred": 8, "bf16": 16, "c64": 64, "c128": 128}
 _ARRAY = re.compile(r"\b(pred|bf16|[sufc]\d+(?:e\w+)?)\[([\d,]*)\](\{[^}]*\})?")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.-]+) \(.*\{\s*$")
@@ -20,6 +21,8 @@ _GROUP = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[([\d,]+)\]<=\[([\d,]+)\
 _MESH = re.compile(r"replica_groups=@?mesh\[([^\]]*)\] ?\{([^}]*)\}")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _PAIR = re.compile(r"source_target_pairs=\{\{(\d+),(\d+)\}")
+# Between slices TPUs send through their hosts: of which kind, and the slices and devices that take part.
+_OVER_HOSTS = re.compile(r'_xla_megascale_target="\{([\d,:]+)\}.*_xla_megascale_transfer_type="(\w+)"')
 # They name or wait for what is there, or only hold others.
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all",
@@ -76,6 +79,10 @@ def traffic(text: str, slice_size: int | None = None) -> Traffic:
     for name, times in [*alone.items(), *fused.items()]:
         lines = {line.name: line for line in computations[name]}
         for line in lines.values():
+            if line.operation == "send" and (over := _OVER_HOSTS.search(line.text)):
+                between = _KINDS_OVER_HOSTS.get(over[2], over[2].lower().replace("_", "-"))
+                found.across[between] += round(times * _sent(between, line, lines, _count(over[1])))
+                continue
             kind = next((k for k in KINDS if line.operation in (k, f"{k}-start")), None)
             channel = _CHANNEL.search(line.text)
             if kind is None or (name in fused and channel and channel[1] in halves):
@@ -203,6 +210,12 @@ def group_of(text: str) -> list[int]:
     order = [int(n) for n in found[4].split(",")] if found[4] else range(len(dims))
     strides_of = [math.prod(dims[axis + 1 :]) for axis in range(len(dims))]
     return [_at(index, [(dims[axis], strides_of[axis]) for axis in order]) for index in range(shape[-1])]
+
+
+def _count(numbers: str) -> int:
+    """How many there are of "1,2" or "1:2", whose ends are included."""
+    ends = [[int(n) for n in part.split(":")] for part in numbers.split(",")]
+    return sum(each[-1] - each[0] + 1 for each in ends)
 
 
 def _at(index: int, axes: list[tuple[int, int]]) -> int:

@@ -43,7 +43,7 @@ def draw(judge: Judge, weights: nnx.State, pairs: Sequence[Pair], count: int, *,
                 while some := list(itertools.islice(drawn, _GROUP)):
                     log.append([{name: row[name] for name in _KEPT} | {"sample": sample} for row in some])
                     advance(len(log.rows), "")
-                    if asked.by(len(log.rows)):
+                    if asked.now():
                         raise hosts.Stopped(f"stopped after {len(log.rows)} of {total} samples, which are saved")
         return list(log.rows)
     finally:

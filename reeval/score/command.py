@@ -115,7 +115,7 @@ def score(
                 log.append([{"sha256": contents[s.pair_id]} | dataclasses.asdict(s) for s in samples])
                 done += len(samples)
                 advance(done, "")
-                if asked.by(done) and done < len(mine):
+                if asked.now() and done < len(mine):
                     raise hosts.Stopped(f"{files.log(share)}: stopped after {done} of {len(mine)} pairs, all saved")
     finally:
         log.close()

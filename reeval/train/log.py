@@ -1,7 +1,9 @@
 """What a run says of its steps: means to TensorBoard, a note to the progress line, a word when the loss is lost."""
 
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -52,3 +54,10 @@ class Log:
             self.writer.flush()
             self.rows, self.tokens, self.since, self.speed = [], 0.0, now, speed
         return step, f"loss {row['loss']:.4f}{self.speed}"
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What takes its time inside is no training: speeds leave it out."""
+        began = time.monotonic()
+        yield
+        self.since += time.monotonic() - began

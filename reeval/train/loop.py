@@ -24,8 +24,12 @@ from reeval.train.arithmetic import flops_per_token
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.data import labelled_conversations, preferences, start_weights
 from reeval.train.log import Log
+from reeval.train.preference import Preference
 from reeval.train.profile import Profile
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
+
+# At the weights that are trained after a step; says whether it broke off, as it was asked to stop.
+Look = Callable[[int, Any, hosts.Asked], bool]
 
 
 def train(
@@ -33,7 +37,7 @@ def train(
     workdir: str | Path,
     *,
     mesh: Mesh | None = None,
-    judging: Callable[..., Callable[[int, Any], None]] | None = None,
+    judging: Callable[..., Look] | None = None,
 ) -> TrainState:
     """Fine-tune the judge of a config, or go on where the run in `workdir` stopped.
 
@@ -73,7 +77,7 @@ def train(
         data, ids, segments = labelled_conversations(config, mesh, conversation, labelled, own)
 
     looks = judging is not None and config.eval.every
-    look = judging(run, mesh, conversation, parts, base) if judging is not None and looks else None
+    look = judging(run, mesh, conversation, parts, trained, base) if judging is not None and looks else None
 
     # The step.
     tx, schedule = optimizer_of(config)
@@ -82,7 +86,8 @@ def train(
     step_fn = make_train_step(parts, tx, schedule, mesh, placement, options_of(config, segments=segments))
 
     def pairs_of(rows: dict[str, np.ndarray]) -> list[str]:
-        return [ids[number - 1] for number in np.unique(rows.pop("examples")) if number]
+        # Several preferences may be of one pair.
+        return list(dict.fromkeys(ids[number - 1] for number in np.unique(rows.pop("examples")) if number))
 
     tokens = f"{c.accumulation * c.batch_size * config.data.sequence_length:,} tokens a step"
     many = f"{len(ids)} {'preferences' if config.objective == 'dpo' else 'pairs'}"
@@ -117,7 +122,7 @@ def step_after_step(
     accumulation: int,
     flops: float,
     pairs_of: Callable[[dict[str, np.ndarray]], list[str]],
-    look: Callable[[int, Any], None] | None = None,
+    look: Look | None = None,
 ) -> TrainState:
     """From the newest checkpoint, or from `state`, to the last step of the run's config.
 
@@ -128,7 +133,7 @@ def step_after_step(
         data: an iterator over batches [accumulation * B, ...] with get_state and set_state, the same on all processes.
         flops: that training needs for a token.
         pairs_of: takes out of a batch what the device does not need, and gives the ids of its pairs.
-        look: at the trained weights, every `eval.every` steps.
+        look: taken every `eval.every` steps.
     Raises:
         FloatingPointError: if the loss stops being a number; the last checkpoint is from before.
         hosts.Stopped: on SIGTERM, after a checkpoint of the step that was at work.
@@ -156,9 +161,10 @@ def step_after_step(
             if pending is not None:
                 advance(*log.add(*pending))
             pending = (step, metrics, shown, rows["tokens"].size)
-            stop = asked.by(step)
-            if look is not None and step % run.config.eval.every == 0:
-                look(step, state.trained)
+            stop = asked.now()
+            if look is not None and not stop and step % run.config.eval.every == 0:
+                with log.paused():
+                    stop = look(step, state.trained, asked)
             if step % c.checkpoint_every == 0 or step == c.steps or stop:
                 advance(*log.add(*pending))
                 pending = None
@@ -186,6 +192,8 @@ def _check(config: ConfigDict, mesh: Mesh) -> None:
         raise ValueError(f"config.train.attention={c.attention!r} is not one of {', '.join(BACKENDS)}")
     if c.warmup_steps >= c.steps:
         raise ValueError(f"config.train.warmup_steps={c.warmup_steps} must be less than config.train.steps={c.steps}")
+    if config.objective == "dpo":
+        Preference(**config.preference)
 
 
 def _own_rows(mesh: Mesh, accumulation: int, size: int) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import reeval
+from configs import qwen3_8b_dpo
 from reeval import hf, pairs
 from reeval.data import batches, packing
 from reeval.data.conversation import Conversation, Example
@@ -69,6 +70,15 @@ def test_rows_of_three_conversations_of_about_a_third_are_filled() -> None:
     sizes = np.interp(rng.uniform(0, 100, 2000), *percentiles).astype(int).tolist()
     for length in (2048, 3072, 4096):
         assert share(pack(sizes, length), sizes, length) < 0.03
+
+
+def test_rows_of_preferences_are_filled_as_well() -> None:
+    """Lengths of those of the shipped pairs with Qwen3's tokenizer and `clinical-2`."""
+    rng = np.random.default_rng(0)
+    sizes = np.interp(rng.uniform(0, 100, 2000), [0, 10, 50, 90, 100], [480, 597, 742, 905, 1299]).astype(int).tolist()
+    length = qwen3_8b_dpo.get_config().data.sequence_length
+    assert share(pack(sizes, length), sizes, length) < 0.03
+    assert share(pack(sizes, 2048), sizes, 2048) > 0.06, "any length would do"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Rows of preferences: log-probabilities of whole conversations, nothing seen of what stands beside them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,33 @@ def examples_of(conversation: Conversation, asked: list[tuple[str, Pair]]) -> li
     return [conversation.preferred(mode, pair, *ANSWERS[mode]) for mode, pair in asked]
 
 
-def log_probabilities(model: Any, batch: dict[str, np.ndarray], attention: str = "xla") -> np.ndarray:
+Asked = Callable[[dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray]]
+
+
+def asking(model: Any, attention: str = "xla") -> Asked:
+    """From a batch to its log-probabilities, and the gradient of what each token's embedding gives to some of their
+    sums."""
     mesh = sharding.single_device_mesh()
     graph, state = nnx.split(model)
 
     @jax.jit
-    def call(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
-        with sharding.activations(mesh, attention=attention):
-            return -verdict_losses(nnx.merge(graph, state), batch, None, remat="none", chunk=32)
+    def call(batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        def total(added: jax.Array) -> tuple[jax.Array, jax.Array]:
+            with sharding.activations(mesh, attention=attention):
+                model = nnx.merge(graph, state)
+                embed, model.inputs = model.inputs, lambda t, images: (embed(t, images)[0] + added, None)
+                made = -verdict_losses(model, batch, None, remat="none", chunk=32)
+            return jnp.sum(made * jnp.sin(1.0 + jnp.arange(made.shape[1]))[None]), made
 
-    return np.asarray(call(state, {name: jnp.asarray(x) for name, x in batch.items() if name != "examples"}))
+        zeros = jnp.zeros((*batch["tokens"].shape, model.config.d_model))
+        gradient, made = jax.grad(total, has_aux=True)(zeros)
+        return made, gradient
+
+    def asked(batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        made, gradient = call({name: jnp.asarray(x) for name, x in batch.items() if name != "examples"})
+        return np.asarray(made), np.asarray(gradient)
+
+    return asked
 
 
 @both
@@ -55,13 +73,15 @@ def test_log_probabilities_are_those_of_whole_conversations(judge: Any, attentio
     model, conversation, asked = judge
     rows = PreferredRows(examples_of(conversation, asked), length=LENGTH, seed=0)
     got: dict[int, Any] = {}
+    of_rows = asking(model, attention)
     for numbers, batch in rows.once(2, [0, 1]):
-        values = log_probabilities(model, batch, attention)
+        values, _ = of_rows(batch)
         for row, some in enumerate(numbers):
             got |= dict(rows.of(some, values[row]))
     assert sorted(got) == list(range(7)), "each once"
-    for number, (mode, pair) in enumerate(asked):
-        for which, answers in enumerate(ANSWERS[mode]):
+    wholes = []
+    for mode, pair in asked:
+        for answers in ANSWERS[mode]:
             prompt = conversation.prompt(mode, pair)
             tokens, counts = [*prompt], [0.0] * len(prompt)
             for turn, answer in enumerate(answers):
@@ -69,16 +89,22 @@ def test_log_probabilities_are_those_of_whole_conversations(judge: Any, attentio
                 encoded = [*conversation.answer(answer), conversation.end]
                 tokens += [*glue, *encoded]
                 counts += [0.0] * len(glue) + [1.0] * len(encoded)
-            alone = {
-                "tokens": np.asarray([tokens[:-1]], np.int32),
-                "targets": np.asarray([tokens[1:]], np.int32),
-                "weights": np.asarray([counts[1:]], np.float32),
-                "segments": np.ones((1, len(tokens) - 1), np.int32),
-                "positions": np.arange(len(tokens) - 1, dtype=np.int32)[None],
-            }
-            expected = log_probabilities(model, alone)[0, len(prompt) - 1 :]
-            assert np.count_nonzero(expected) == sum(counts)
-            np.testing.assert_allclose(got[number][which], expected, atol=2e-5)
+            wholes.append((len(prompt) - 1, tokens, counts))
+    longest = max(len(tokens) for _, tokens, _ in wholes) - 1
+    alone = {
+        name: np.zeros((len(wholes), longest), kind)
+        for name, kind in {"tokens": int, "targets": int, "segments": int, "positions": int, "weights": float}.items()
+    }
+    for row, (_, tokens, counts) in enumerate(wholes):
+        n = len(tokens) - 1
+        alone["tokens"][row, :n], alone["targets"][row, :n] = tokens[:-1], tokens[1:]
+        alone["segments"][row, :n], alone["positions"][row, :n] = 1, np.arange(n)
+        alone["weights"][row, :n] = counts[1:]
+    expected, _ = asking(model)(alone)
+    for row, (start, tokens, counts) in enumerate(wholes):
+        wanted = expected[row, start : len(tokens) - 1]
+        assert np.count_nonzero(wanted) == sum(counts)
+        np.testing.assert_allclose(got[row // 2][row % 2], wanted, atol=2e-5)
 
 
 @both
@@ -88,18 +114,24 @@ def test_nothing_is_seen_of_the_other_answer_or_of_other_preferences(judge: Any,
     rows = PreferredRows(examples_of(conversation, asked), length=2 * LENGTH, seed=0)
     numbers, batch = next(iter(rows.once(1, [0])))
     assert len(numbers[0]) > 1
-    before = log_probabilities(model, batch, attention)[0]
+    asked = asking(model, attention)
+    before, pulled = (made[0] for made in asked(batch))
     segments = batch["segments"][0]
     for changed in range(1, segments.max() + 1):
         other = {name: x.copy() for name, x in batch.items()}
         at = segments == changed
         other["tokens"][0, at] = (other["tokens"][0, at] + 7) % 40 + 3
-        after = log_probabilities(model, other, attention)[0]
+        after, pulled_after = (made[0] for made in asked(other))
         # A prompt is seen by its two answers, an answer by itself alone.
         seen_by = {changed, changed + 1, changed + 2} if changed % 3 == 1 else {changed}
         hidden = ~np.isin(segments, list(seen_by))
         np.testing.assert_array_equal(after[hidden], before[hidden])
         assert not np.array_equal(after[~hidden], before[~hidden])
+        # An answer's loss pulls at its prompt and at itself.
+        pulled_at = seen_by | {changed - (changed - 1) % 3}
+        apart = ~np.isin(segments, list(pulled_at))
+        np.testing.assert_array_equal(pulled_after[apart], pulled[apart])
+        assert not np.array_equal(pulled_after[~apart], pulled[~apart])
 
 
 @both

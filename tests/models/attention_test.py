@@ -1,5 +1,6 @@
 """Each backend of attention against a naive one in float64: values, gradients, and nothing that leaks."""
 
+import contextlib
 import functools
 
 import jax
@@ -9,12 +10,15 @@ import pytest
 from flax import nnx
 
 from reeval import sharding
+from reeval.models import attention
 from reeval.models.attention import BACKENDS, _backend, attend
 from reeval.models.gemma3 import Gemma3, Gemma3Config, Rope
 from reeval.models.layers import Placement
 from reeval.models.qwen3 import Qwen3, Qwen3Config
 
-COMPUTED = [name for name in BACKENDS if name != "auto"]
+# Blockwise as GPUs have it differs in its blocks, and takes all rows at once.
+ON_GPUS = "blockwise on GPUs"
+COMPUTED = [*(name for name in BACKENDS if name != "auto"), ON_GPUS]
 # Rows, time, key heads, query heads of each, head size, window.
 CASES = {
     "one token": (2, 1, 1, 1, 64, None),
@@ -52,11 +56,20 @@ def naive(q, k, v, segments, window, scale, parents=None, positions=None):
     return jnp.einsum("bnts,bnsh->btnh", jax.nn.softmax(logits, axis=-1), v)
 
 
+@contextlib.contextmanager
+def computed_by(backend, mesh):
+    with pytest.MonkeyPatch.context() as patch:
+        if backend == ON_GPUS:
+            patch.setattr(attention, "_CPU_BLOCKS", attention._GPU_BLOCKS)
+        with sharding.activations(mesh, attention=backend.split()[0]):
+            yield
+
+
 def run(backend, mesh, q, k, v, d_out, segments, window, scale, **continued):
     """The output and the gradients of queries, keys and values, the window an array as a scan over layers has it."""
 
     def made(q, k, v):
-        with sharding.activations(mesh, attention=backend):
+        with computed_by(backend, mesh):
             return attend(q, k, v, scale=scale, segments_BS=segments, window=traced, windows=windows, **continued)
 
     windows = () if window is None else (3, window, 2**30)
@@ -90,7 +103,7 @@ def test_values_and_gradients_are_those_of_a_naive_attention(backend, case):
 
 
 @pytest.mark.parametrize("window", [None, 30])
-@pytest.mark.parametrize("backend", ["xla", "blockwise"])
+@pytest.mark.parametrize("backend", ["xla", "blockwise", ON_GPUS])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
 def test_what_continues_a_segment_sees_it(shape, backend, window):
     q, k, v, d_out, _ = inputs(4, 300, 2, 2, 64)
@@ -169,7 +182,7 @@ def test_changing_one_packed_pair_changes_nothing_in_the_other(backend, family):
         """Hidden states, and the gradient of what each token's embedding gives."""
 
         def total(added):
-            with sharding.activations(mesh, attention=backend):
+            with computed_by(backend, mesh):
                 model = nnx.merge(graph, state)
                 embed, model.inputs = model.inputs, lambda t, images: (embed(t, images)[0] + added, None)
                 hidden = model.hidden(tokens, segments_BT=segments)

@@ -131,6 +131,29 @@ def test_a_tpus_text_is_read():
     assert found.memory == 5 * ((8 * 64 * 2) + (64 * 64 * 2) + (8 * 64 * 2 + 64 * 64 * 2) + 9)
 
 
+# Between slices: the host is handed an array, and gives what comes of it.
+SEND = (
+    "  %t = token[] after-all()\n  %part = f32[64]{0:T(128)} constant(0)\n"
+    "  %send.1 = (f32[64]{0:T(128)}, u32[], token[]) send(%part, %t), channel_id=2, is_host_transfer=true, "
+    'frontend_attributes={_xla_megascale_target="{SLICES}x{0:3}",_xla_megascale_transfer_type="KIND"}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("slices", "kind", "sent"),
+    [
+        ("1,2", "ALL_REDUCE", {"all-reduce": 256}),
+        ("1:4", "ALL_REDUCE", {"all-reduce": 384}),
+        ("1,2,4", "ALL_GATHER", {"all-gather": 512}),
+        ("1,2", "ONE_TO_ONE", {"collective-permute": 256}),
+    ],
+)
+def test_what_goes_to_other_slices_through_hosts_is_counted(slices, kind, sent):
+    send = SEND.replace("SLICES", slices).replace("KIND", kind)
+    assert traffic(TPU.replace("  ROOT %loop", f"{send}  ROOT %loop")).across == sent
+    assert traffic(TPU.replace("  ROOT %made", f"{send}  ROOT %made")).across == {k: 5 * n for k, n in sent.items()}
+
+
 def test_a_loop_that_ends_with_data_counts_once():
     on_data = TPU.replace("  ROOT %less", "  %k = s32[] get-tuple-element(%q), index=1\n  ROOT %less")
     assert traffic(on_data).inside["all-gather"] == 8 * 64 * 2 * 7

@@ -13,7 +13,8 @@ from configs import embedded_judge, medgemma_4b, qwen3_8b, qwen3_8b_dpo, tiny, t
 from reeval import sharding
 from reeval.chips import TPUS
 from reeval.cli import main
-from reeval.plan import plan
+from reeval.plan import command, plan
+from reeval.plan.needs import Needs
 from reeval.plan.topology import chip_of, devices_of
 
 pytest.importorskip("libtpu", reason="reeval plan needs libtpu: pip install -e '.[plan]'")
@@ -70,17 +71,21 @@ def test_a_judge_of_real_size_trains_on_one_large_chip(name, topology, config, t
     assert figures["programs"][0]["peak"] == needs.peak
 
 
-@pytest.mark.parametrize(("name", "mesh"), [("tiny", (1, 4, 1))])
-def test_a_small_config_trains_and_scores_on_four_chips(name, mesh, config, capsys, monkeypatch):
+@pytest.mark.parametrize(("name", "mesh"), [("tiny", (2, 4, 1))])
+def test_a_small_config_trains_and_scores_on_two_slices_of_four_chips(name, mesh, config, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", WIDE)
     config.mesh = config.eval.mesh = mesh
-    step, prefill, decode = plan(config, "v5e:2x2")
+    step, prefill, decode = plan(config, "v4:2x2x1", slices=2)
     assert all(each.fits and each.memory_bytes and each.seconds > 0 for each in (step, prefill, decode))
     # Layers split along `fsdp` are sent around, and gradients are summed.
     assert sum(step.sent.values()) > 0
+    # Each chip's quarter of the adapters' gradients goes to the other slice, and of what is whole on each chip all.
+    adapters = 4 * 4 * 16 * (2 * (128 + 128) + 2 * (128 + 64) + 3 * (128 + 384))
+    assert adapters / 4 < step.sent_across["all-reduce"] < adapters
+    assert step.times["network between slices"] > 0
     assert decode.tokens == config.eval.slots
     said = capsys.readouterr().out
-    assert "197 TFLOP/s" in said and "bound by" in said
+    assert "275 TFLOP/s" in said and "sent between slices by all-reduce, GB" in said and "bound by" in said
 
 
 @pytest.mark.parametrize("name", ["qwen3_8b"])
@@ -160,5 +165,47 @@ def test_training_all_weights_takes_their_gradients(config):
     assert 1.1 < needs["full"].flops / needs["lora"].flops < 1.3
 
 
+@pytest.mark.parametrize("name", ["tiny"])
+def test_a_search_finds_the_largest_batch_of_each_policy(config, tmp_path, capsys, monkeypatch):
+    """By a made-up memory: a row takes the less, the more is recomputed, and two fit or a few more."""
+    monkeypatch.setenv("COLUMNS", WIDE)
+    each = {"none": 8e9, "dots": 5e9, "full": 2e9}
+    compiled = []
+
+    def step(config, devices):
+        compiled.append((config.train.remat, config.train.batch_size))
+        return compiled[-1]
+
+    def needs_of(program, chip, slices):
+        policy, rows = program
+        peak = rows * each[policy]
+        times = {"compute": 1e-3 * rows} if peak <= chip.hbm else {}
+        return Needs("training step", "", (1, 1, 1), peak <= chip.hbm, peak, chip.hbm - peak, times=times, tokens=rows)
+
+    monkeypatch.setattr(command, "training_step", step)
+    monkeypatch.setattr(command, "needs_of", needs_of)
+    file = tmp_path / "plan.json"
+    (asked,) = plan(config, "v5e:1x1", what="train", search=True, json_file=str(file))
+    assert not asked.fits and asked.peak == 8 * 8e9
+    found = {row["remat"]: row["batch_size"] for row in json.loads(file.read_text())["search"]}
+    assert list(found.items()) == [("none", 2), ("dots", 3), ("full", 8)]
+    assert (config.train.remat, config.train.batch_size) == ("none", 8), "it is the caller's"
+    said = capsys.readouterr().out
+    assert "remat none, 4 rows: does not fit, 32.00 GB" in said
+    assert "recomputes least and fits: --config.train.remat=none --config.train.batch_size=2; the largest" in said
+    assert "batch: --config.train.remat=full --config.train.batch_size=8" in said
+    each.update(dict.fromkeys(each, 1e12))
+    plan(config, "v5e:1x1", what="train", search=True)
+    assert "No batch fits." in capsys.readouterr().out
+
+
 def test_configs_are_all_covered():
+    headers, large = (
+        {case[0] for mark in test.pytestmark if mark.name == "parametrize" for case in mark.args[1]}
+        for test in (
+            test_a_configs_header_says_what_it_takes_of_the_smallest_slice,
+            test_a_judge_of_real_size_trains_on_one_large_chip,
+        )
+    )
+    assert headers == set(CONFIGS) and large == {"qwen3_8b", "medgemma_4b"}
     assert set(CONFIGS) == {path.stem for path in (Path(__file__).parents[2] / "configs").glob("*.py")}

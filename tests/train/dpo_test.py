@@ -1,6 +1,7 @@
 """Preference training after a run: from the reference's own loss down, on any mesh, resumed exactly, judged beside."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 import random_judge
 from families import both
 from ml_collections import ConfigDict
+from model_runs import jitted
+from random_qwen3 import relative
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import tiny, tiny_dpo
-from reeval import pairs, sharding
+from reeval import hf, hosts, pairs, sharding
 from reeval.cli import main
 from reeval.evaluate.evaluation import evaluate
 from reeval.evaluate.intervals import judging
@@ -104,16 +107,12 @@ def test_training_goes_from_the_references_own_loss_to_telling_the_two_apart(tra
 
 
 @both
-def test_meshes_and_accumulation_give_the_losses_of_one_device(inputs: Path, trained: Path, tmp_path: Path) -> None:
-    expected = scalars(trained, "loss")
-    loop.train(config(inputs), tmp_path / "mesh", mesh=sharding.make_mesh((2, 2, 2)))
-    np.testing.assert_allclose(scalars(tmp_path / "mesh", "loss"), expected, rtol=0, atol=2e-5)
-    loop.train(config(inputs, batch_size=2, accumulation=4), tmp_path / "accumulated", mesh=MESH())
+def test_accumulating_on_a_mesh_gives_the_losses_of_one_device(inputs: Path, trained: Path, tmp_path: Path) -> None:
+    loop.train(config(inputs, batch_size=4, accumulation=2), tmp_path, mesh=sharding.make_mesh((2, 2, 2)))
     for name in ("loss", "margin", "kl"):
-        np.testing.assert_allclose(scalars(tmp_path / "accumulated", name), scalars(trained, name), rtol=0, atol=2e-5)
+        np.testing.assert_allclose(scalars(tmp_path, name), scalars(trained, name), rtol=0, atol=2e-5)
     # In the first two steps there is nothing to be right about: the policy is the reference, and rounding decides.
-    right = [scalars(workdir, "accuracy")[2:] for workdir in (tmp_path / "accumulated", trained)]
-    np.testing.assert_allclose(*right, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(*(scalars(of, "accuracy")[2:] for of in (tmp_path, trained)), rtol=0, atol=2e-5)
 
 
 @both
@@ -140,15 +139,25 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_computes_no_reference_again(
         assert np.asarray(value).tobytes() == np.asarray(again.trained[name]).tobytes(), name
 
 
-def test_the_judge_is_looked_at_while_it_trains(inputs_of: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_judge_is_looked_at_while_it_trains_and_a_look_breaks_off_when_it_is_asked_to_stop(
+    inputs_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = config(inputs_of("qwen3"), steps=6)
-    made.eval.every = 3
+    pairs.write(tmp_path / "few.jsonl", random_judge.pairs(8))
+    made.eval.update({"every": 2, "pairs": str(tmp_path / "few.jsonl")})
+    asked = itertools.count(1)
+    with monkeypatch.context() as patch:
+        # Once a step and a pair: the 8 pairs in both modes after step 2, and three of those after step 4.
+        patch.setattr(hosts.Asked, "now", lambda self: next(asked) == 2 + 16 + 2 + 3)
+        with pytest.raises(hosts.Stopped, match="stopped at step 4 of 6, which is saved"):
+            loop.train(made, tmp_path, mesh=MESH(), judging=judging)
+    assert next(asked) == 2 + 16 + 2 + 3 + 1
     loop.train(made, tmp_path, mesh=MESH(), judging=judging)
     events = EventAccumulator(str(tmp_path / "tensorboard" / "eval_tuned"))
     events.Reload()
     for mode in ("one_pass", "two_pass"):
         for rate in ("D", "R"):
-            assert [event.step for event in events.Scalars(f"eval/{mode}/{rate}")] == [3, 6]
+            assert [event.step for event in events.Scalars(f"eval/{mode}/{rate}")] == [2, 6]
     # The last look is at what an evaluation judges.
     results = evaluate(made, tmp_path, mesh=MESH())
     last = events.Scalars("eval/two_pass/D")[-1].value
@@ -188,11 +197,19 @@ def test_mistakes_are_one_line(inputs_of: Callable[[str], Path], tmp_path: Path)
         ({"data.preferences": "nowhere.jsonl"}, r"nowhere\.jsonl: no such preference file"),
         ({"preference.kind": "ppo"}, r"config\.preference\.kind='ppo' is not one of sigmoid, robust, ipo"),
         ({"data.sequence_length": 90}, r"preferences do not fit into data\.sequence_length=90"),
+        # Before the reference is computed, which takes long.
+        ({"preference.kind": "ipo", "preference.label_smoothing": 0.1}, "'ipo' knows no label smoothing"),
     ):
         made = config(inputs)
         made.update_from_flattened_dict(change)
         with pytest.raises(ValueError, match=says):
             loop.train(made, tmp_path / "work", mesh=MESH())
+    made = config(inputs)
+    made.eval.update({"every": 5, "max_prompt_tokens": 30})
+    with pytest.raises(ValueError, match="40 pairs have prompts of more than max_prompt_tokens=30"):
+        loop.train(made, tmp_path / "long", mesh=MESH(), judging=judging)
+    assert not (tmp_path / "work" / "reference.npz").exists()
+    assert not (tmp_path / "long" / "tensorboard").exists(), "it began"
     pairs.write(tmp_path / "others.jsonl", random_judge.pairs(2))
     made = config(inputs)
     made.data.train = str(tmp_path / "others.jsonl")
@@ -200,8 +217,8 @@ def test_mistakes_are_one_line(inputs_of: Callable[[str], Path], tmp_path: Path)
         loop.train(made, tmp_path / "work", mesh=MESH())
 
 
-def test_the_judge_is_judged_beside_the_one_it_started_from_and_exported(
-    inputs_of: Callable[[str], Path], trained_of: Callable[[str], Path], tmp_path: Path
+def test_the_judge_is_judged_beside_the_one_it_started_from(
+    inputs_of: Callable[[str], Path], trained_of: Callable[[str], Path]
 ) -> None:
     inputs, trained = inputs_of("qwen3"), trained_of("qwen3")
     results = evaluate(config(inputs), trained, mesh=MESH())
@@ -215,6 +232,52 @@ def test_the_judge_is_judged_beside_the_one_it_started_from_and_exported(
     own = evaluate(first, inputs / "start", mesh=MESH())
     digests = [judges["judges"][name]["adapter_sha256"] for judges, name in ((results, "start"), (own, "tuned"))]
     assert digests[0] == digests[1]
+
+
+@both
+def test_both_stages_leave_as_one_adapter_over_the_base(inputs: Path, trained: Path, tmp_path: Path) -> None:
     for format in ("merged", "adapter"):
         export(trained, tmp_path / format, format)
         assert "then preferences (DPO)" in (tmp_path / format / "README.md").read_text()
+    export(inputs / "start", tmp_path / "start")
+    ids = np.random.default_rng(0).integers(3, 60, (2, 21))
+    base, first, both_stages = (
+        jitted(hf.load_model(at, images=False))(ids)
+        for at in (inputs / "model", tmp_path / "start", tmp_path / "merged")
+    )
+    assert relative(first, base) > 1e-3 and relative(both_stages, first) > 1e-3, "a stage changed nothing"
+    laid_over = hf.load_model(inputs / "model", images=False)
+    hf.load_adapter(tmp_path / "adapter", laid_over)
+    assert relative(jitted(laid_over)(ids), both_stages) < 2e-5
+    torch, peft = pytest.importorskip("torch"), pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype="float32")
+    over_base = AutoModelForCausalLM.from_pretrained(inputs / "model", dtype="float32")
+    with torch.no_grad():
+        assert relative(theirs(torch.asarray(ids)).logits.numpy(), both_stages) < 2e-5
+        over_base = peft.PeftModel.from_pretrained(over_base, tmp_path / "adapter")
+        assert relative(over_base(torch.asarray(ids)).logits.numpy(), both_stages) < 2e-5
+
+
+def test_all_weights_learn_from_preferences_too(inputs_of: Callable[[str], Path], tmp_path: Path) -> None:
+    inputs = inputs_of("qwen3")
+    first = tiny.get_config()
+    first.tuning = "full"
+    first.model.path = str(inputs / "model")
+    first.data.update({"train": str(inputs / "train.jsonl"), "sequence_length": 256})
+    first.train.update({"steps": 2, "warmup_steps": 1, "learning_rate": 1e-3})
+    loop.train(first, tmp_path / "start", mesh=MESH())
+    made = config(inputs, learning_rate=1e-3)
+    made.tuning, made.start = "full", str(tmp_path / "start")
+    loop.train(made, tmp_path / "dpo", mesh=MESH())
+    losses = scalars(tmp_path / "dpo", "loss")
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-5) and losses[-1] < 0.6
+    export(tmp_path / "dpo", tmp_path / "judge")
+    export(tmp_path / "start", tmp_path / "before")
+    ids = np.random.default_rng(0).integers(3, 60, (2, 21))
+    before, after = (jitted(hf.load_model(tmp_path / name))(ids) for name in ("before", "judge"))
+    assert relative(after, before) > 1e-3
+    made.tuning = "lora"
+    with pytest.raises(ValueError, match=r"holds a run with config\.tuning='full', not 'lora'"):
+        loop.train(made, tmp_path / "other", mesh=MESH())

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import os
 import random
 import re
@@ -149,20 +150,33 @@ def test_chunks_of_the_loss_and_remat_change_nothing(inputs: Path, single: Path,
     np.testing.assert_allclose(scalars(tmp_path, "train/loss"), scalars(single, "train/loss"), rtol=0, atol=1e-5)
 
 
+class Unread:
+    """What a step made, as the loop may hold it: nothing of it can be read but by `jax.device_get`."""
+
+    def __init__(self, made: object):
+        self.made = made
+
+
 def test_no_step_waits_for_the_one_before(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a step made is read when the next one has been handed over, and at checkpoints."""
     told: list[tuple[str, int]] = []
 
     def watched(*args: object) -> Callable[..., object]:
         step_fn = make(*args)
-        return lambda state, base, batch: told.append(("begun", 1 + count("begun"))) or step_fn(state, base, batch)
+
+        def step(state: object, base: object, batch: object) -> object:
+            told.append(("begun", 1 + count("begun")))
+            new, metrics = step_fn(state.made if isinstance(state, Unread) else state, base, batch)
+            return Unread(new), {name: Unread(value) for name, value in metrics.items()}
+
+        return step
 
     def count(what: str) -> int:
         return sum(kind == what for kind, _ in told)
 
     def read(tree: object) -> object:
         told.append(("read", 1 + count("read")))
-        return get(tree)
+        return get(jax.tree.map(lambda x: x.made, tree))
 
     make, get = loop.make_train_step, jax.device_get
     monkeypatch.setattr(loop, "make_train_step", watched)
@@ -273,21 +287,38 @@ def test_a_workdir_of_another_run_is_refused(inputs: Path, single: Path) -> None
         loop.train(config(inputs, learning_rate=1e-3), single)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: object) -> object:
-        model, conversation = load_base(*args)
-        model.final_norm.scale[...] = model.final_norm.scale[...] * np.nan
-        return model, conversation
+def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_last_good_checkpoint(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, streams = itertools.count(1), []
 
-    load_base = loop.load_base
-    monkeypatch.setattr(loop, "load_base", broken)
-    with pytest.raises(FloatingPointError, match="step 1: the loss is nan") as caught:
-        loop.train(config(inputs), tmp_path, mesh=sharding.single_device_mesh())
+    def broken(*args: object) -> Callable[..., object]:
+        """From step 14 on, which would be saved if it were good."""
+        step_fn = make(*args)
+
+        def step(state: object, base: object, batch: object) -> object:
+            return step_fn(state, jax.tree.map(lambda x: x * np.nan, base) if next(calls) >= 14 else base, batch)
+
+        return step
+
+    def twice(*args: object) -> object:
+        streams.append(drawn(*args))
+        return drawn(*args)
+
+    make, drawn = loop.make_train_step, loop.labelled_conversations
+    monkeypatch.setattr(loop, "make_train_step", broken)
+    monkeypatch.setattr(loop, "labelled_conversations", twice)
+    with pytest.raises(FloatingPointError, match="step 14: the loss is nan") as caught:
+        loop.train(config(inputs, checkpoint_every=7), tmp_path, mesh=sharding.single_device_mesh())
+    assert Checkpoints(tmp_path / "checkpoints").latest_step == 7
+    assert all(np.isfinite(value).all() for value in adapter(inputs, tmp_path)[1].values())
     # By their ids alone, those of the batch and no others.
-    named = str(caught.value).partition("The step saw the pairs ")[2].split(", ")
-    known = [pair.pair_id for pair in pairs.read(inputs / "train.jsonl")]
-    assert 8 <= len(named) < len(known) and set(named) < set(known)
-    assert Checkpoints(tmp_path / "checkpoints").latest_step is None
+    ((batches, ids, _),) = streams
+    batch = [next(batches) for _ in range(14)][-1]
+    batches.close()
+    expected = {ids[number - 1] for number in np.unique(batch["examples"]) if number}
+    assert str(caught.value).partition("The step saw the pairs ")[2].split(", ") == sorted(expected, key=ids.index)
+    assert 8 <= len(expected) < len(ids)
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,11 @@ def test_ipo_knows_no_smoothing() -> None:
 
 
 LENGTH, PAIRS = 512, 3
-# Ours -> TRL's arguments.
+# Ours -> TRL's arguments. Its sigmoid is never smoothed, and its unpaired AOT is that for one preference alone.
 SAME = [
     ({}, {"loss_type": ["sigmoid"]}),
+    ({"beta": 0.1}, {"loss_type": ["sigmoid"], "beta": 0.1}),
+    ({"label_smoothing": 0.2}, {"loss_type": ["aot_unpaired"], "label_smoothing": 0.2}),
     ({"kind": "robust", "label_smoothing": 0.2}, {"loss_type": ["robust"], "label_smoothing": 0.2}),
     ({"length_normalised": True}, {"loss_type": ["sigmoid_norm"]}),
     ({"kind": "ipo", "length_normalised": True}, {"loss_type": ["ipo"]}),
@@ -79,7 +81,7 @@ SAME = [
 
 
 @pytest.mark.filterwarnings("ignore")  # of what TRL and datasets do to each other and to transformers
-@pytest.mark.parametrize(("ours", "theirs"), SAME, ids=lambda x: "-".join(x.get("loss_type", [])))
+@pytest.mark.parametrize(("ours", "theirs"), SAME, ids=lambda x: "-".join(map(str, x.get("loss_type", x))))
 def test_losses_and_gradients_are_those_of_trl(
     ours: dict[str, Any], theirs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,16 +109,16 @@ def test_losses_and_gradients_are_those_of_trl(
     conversation = Conversation(hf.load_tokenizer(base), "compact-1")
     pair, *others = random_judge.pairs(PAIRS)
     answers = [("none", "significant | omission"), ("none", "none none"), ("none", "insignificant")]
-    prompts = [pair, *others]
+    prompts = [pair] if "aot_unpaired" in theirs["loss_type"] else [pair, *others]
     examples = [
         conversation.preferred("one_pass", p, [chosen], [rejected])
-        for p, (chosen, rejected) in zip(prompts, answers, strict=True)
+        for p, (chosen, rejected) in zip(prompts, answers[: len(prompts)], strict=True)
     ]
     rows = PreferredRows(examples, length=LENGTH, seed=0)
 
     def batch_of(reference: Any) -> dict[str, jax.Array]:
         made = next(iter(rows.stream(1, reference, [0])))
-        assert set(np.unique(made.pop("examples"))) == {0, *range(1, PAIRS + 1)}, "all of them share a row"
+        assert set(np.unique(made.pop("examples"))) == {0, *range(1, len(prompts) + 1)}, "all of them share a row"
         return {name: jnp.asarray(value) for name, value in made.items()}
 
     def log_probabilities(weights: Any, batch: dict[str, jax.Array]) -> jax.Array:
@@ -125,7 +127,7 @@ def test_losses_and_gradients_are_those_of_trl(
     ((numbers, once),) = rows.once(1, [0])
     scored = np.asarray(log_probabilities(started, {name: jnp.asarray(x) for name, x in once.items()}))
     reference = dict(rows.of(numbers[0], scored[0]))
-    batch = batch_of([reference[n] for n in range(PAIRS)])
+    batch = batch_of([reference[n] for n in range(len(prompts))])
     options = Preference(**(PLAIN | ours))
 
     def loss(weights: Any) -> jax.Array:
@@ -140,7 +142,7 @@ def test_losses_and_gradients_are_those_of_trl(
     policy = AutoModelForCausalLM.from_pretrained(base, dtype="float32")
     policy = peft.PeftModel.from_pretrained(policy, tmp_path / "reference", is_trainable=True)
     monkeypatch.setattr(trl.DPOTrainer, "_prepare_dataset", lambda self, dataset, *rest: dataset)
-    args = trl.DPOConfig(output_dir=str(tmp_path / "trl"), beta=0.5, report_to=[], use_cpu=True, **theirs)
+    args = trl.DPOConfig(output_dir=str(tmp_path / "trl"), report_to=[], use_cpu=True, **({"beta": 0.5} | theirs))
     # The trainer takes the adapter that it is given for its reference. What it trains on is given to it below.
     # With a fingerprint, as dill cannot make one of what newer pyarrows hold.
     table = datasets.table.InMemoryTable.from_pydict({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
