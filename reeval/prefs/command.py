@@ -45,7 +45,7 @@ class Options:
     workdir: of the run whose judge is sampled.
     pairs: a labelled pair file; empty for what the run learned from.
     per_pair: preferences of each pair.
-    mixture: kind -> its share; what a pair cannot have others give.
+    mixture: kind -> its share. What a pair does not carry other kinds give; a wrong sample where there is none, nobody.
     samples: verdicts that the judge draws of each pair in each mode.
     """
 
@@ -122,7 +122,7 @@ def prefer(options: Options) -> Counter[str]:
 def _of_pair(
     pair: Pair, options: Options, cells: wrongs.Cells, found: Mapping[tuple[str, str], Sequence[Sample]]
 ) -> list[Preference]:
-    """So many of a pair, none twice; fewer where it does not carry them."""
+    """So many of a pair, none twice; fewer where it does not carry them, or a wrong sample was wanted and none is."""
     assert pair.errors is not None
     rng = random.Random(f"{options.seed} {pair.pair_id}")
     made: list[Preference] = []
@@ -137,6 +137,8 @@ def _of_pair(
             if new is not None and new[0] != chosen:
                 made.append(Preference(pair.pair_id, mode, kind, chosen, *new))
                 break
+            if kind == "sampled":
+                break  # the judge is right here: what filled its place would soon outnumber its mistakes
     return made
 
 

@@ -17,6 +17,7 @@ from reeval.cli import main
 from reeval.evaluate.judge import read_answers
 from reeval.files import LineLog
 from reeval.pairs import Error, Pair
+from reeval.prefs import command
 from reeval.prefs.samples import wrong
 from reeval.prefs.wrong import Cells, invented
 from reeval.train import loop
@@ -112,6 +113,15 @@ def test_counts_follow_the_mixture_and_other_kinds_fill_in(workdir: Path, tmp_pa
     kinds = [each.kind for each in read if each.pair_id not in without_errors]
     assert kinds.count("severity") / len(kinds) == pytest.approx(0.25, abs=0.08)
     assert sum(each.mode == "two_pass" for each in read) / len(read) == pytest.approx(0.25, abs=0.08)
+
+
+def test_where_the_judge_is_right_nothing_takes_the_place_of_its_mistakes() -> None:
+    many = [pair for pair in random_judge.pairs(400) if pair.errors]
+    options = command.Options("", "", "", 1, {"sampled": 3.0, "dropped": 1.0}, 0.5, 1, 1.0, 0, 0)
+    cells = Cells(many)
+    made = [each for pair in many for each in command._of_pair(pair, options, cells, {})]
+    assert {each.kind for each in made} == {"dropped"}
+    assert len(made) / len(many) == pytest.approx(0.25, abs=0.08)
 
 
 def test_what_came_of_it_stands_beside_it_and_a_finished_file_stays(workdir: Path, made: Path) -> None:
