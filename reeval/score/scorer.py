@@ -178,6 +178,11 @@ class Scorer:
         most = positions - len(self.conversation.second) - 2 * self.settings.max_answer_tokens
         return min(most, self.settings.max_prompt_tokens or most)
 
+    @property
+    def room(self) -> int:
+        """The longest prompt, in tokens, that `prepare` has made room for; 0 before."""
+        return 0 if self._judge is None else self._judge.max_prompt_tokens
+
     def prepare(self, longest: int) -> Memory:
         """Load the judge, for prompts of up to `longest` tokens; says what it takes, before anything runs.
 
