@@ -116,14 +116,6 @@ def test_refusing_is_the_metrics_own(stub, load):
     assert stub.refused == [True, False]
 
 
-def test_evaluate_combines_it(stub):
-    evaluate = pytest.importorskip("evaluate")
-    both = evaluate.combine({"one": reeval.load_evaluate("any"), "other": reeval.load_evaluate("any")})
-    both.add_batch(predictions=["0.5"], references=["a"])
-    found = both.compute()
-    assert found["one_mean"] == found["other_mean"] == 0.5
-
-
 def test_another_process_can_have_it():
     metric = pickle.loads(pickle.dumps(reeval.load_metric("embedded", mode="two_pass")))
     assert "mode:two_pass" in metric.signature

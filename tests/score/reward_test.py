@@ -1,4 +1,4 @@
-"""The reward function, by itself and called by TRL's trainer."""
+"""The reward function by itself; `called_by_others_test` has TRL call it."""
 
 import pickle
 
@@ -59,6 +59,15 @@ def test_unparsed_has_none_and_all_are_judged_at_once(monkeypatch):
     assert calls == [(["x", "z"], ["a", "b"], False)]
 
 
+def test_of_messages_the_assistants_last_one_is_the_report():
+    calls = {"role": "assistant", "content": "Looking it up."}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "Nor"}, {"type": "text", "text": "mal."}]}
+    assert module._text([calls, {"role": "tool", "content": "x"}, answer]) == "Normal."
+    assert module._text([answer, {"role": "tool", "content": "x"}]) == "Normal."
+    assert module._text([{"content": "Normal."}]) == "Normal."
+    assert module._text([{"role": "user", "content": "x"}]) == module._text([{"role": "assistant"}]) == ""
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [({"ground_truth": ["x"]}, "no column 'reference'"), ({"reference": ["x", "y"]}, "2 references and 1 completions")],
@@ -71,45 +80,3 @@ def test_data_without_references_is_refused(reward, columns, said):
 def test_workers_of_trl_can_be_sent_it(reward):
     copy = pickle.loads(pickle.dumps(reward))
     assert copy.__name__ == "reeval" and copy.signature == reward.signature
-
-
-def test_trl_calls_it(reward, tmp_path):
-    """TRL's own code from generated completions to the rewards of a batch, of both forms."""
-    pytest.importorskip("torch")
-    trl = pytest.importorskip("trl")
-    pytest.importorskip("datasets")
-    import datasets
-    import transformers
-
-    from reeval import embedded
-
-    tokenizer = transformers.AutoTokenizer.from_pretrained(embedded.DIRECTORY)
-    policy = transformers.AutoModelForCausalLM.from_pretrained(embedded.DIRECTORY)
-    rows = {"prompt": ["Write.", "Write more."] * 2, "reference": [REFERENCE, "Normal."] * 2}
-    seen = []
-
-    class Spy(trl.GRPOTrainer):
-        def _calculate_rewards(self, *arguments):
-            seen.append(super()._calculate_rewards(*arguments))
-            return seen[-1]
-
-    settings = {"per_device_train_batch_size": 2, "num_generations": 2, "max_completion_length": 12, "max_steps": 1}
-    settings |= {"activation_checkpointing": False, "gradient_checkpointing": None}
-    arguments = trl.GRPOConfig(str(tmp_path), use_cpu=True, report_to=[], bf16=False, save_strategy="no", **settings)
-    trainer = Spy(
-        model=policy,
-        reward_funcs=reward,
-        args=arguments,
-        train_dataset=datasets.Dataset.from_dict(rows),
-        processing_class=tokenizer,
-    )
-    trainer.train()
-    assert trainer.reward_func_names == ["reeval"]
-    (rewards,) = seen
-    assert rewards.shape == (2, 1)
-    logged = trainer.state.log_history[0]
-    assert "rewards/reeval/mean" in logged and "reeval/without_reward" in logged
-    # Whatever the policy wrote, with what is known to have no reward.
-    inputs = [{"prompt": "p", "reference": REFERENCE}, {"prompt": "p", "reference": REFERENCE}]
-    found = trainer._calculate_rewards(inputs, ["p", "p"], ["No pleural effusion.", " "], [[1], [2]])
-    assert 0 <= float(found[0, 0]) <= 1 and bool(found[1, 0].isnan())
