@@ -30,6 +30,7 @@ ROWS = [
         "",
         "cli",
         "cli_bench",
+        "cli_study",
         "command_line",
         "__main__",
     ],  # "" is reeval/__init__.py: what users import, which nothing else does
