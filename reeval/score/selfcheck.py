@@ -82,7 +82,7 @@ def selfcheck(
 
     Of every judge: each pair gets a score, a reference against itself is not called significant (of the embedded one,
     a toy, as often as shipped), and neither the order of the pairs nor the slots change a verdict. Of the embedded
-    judge as it is shipped: verdicts, D and R are the shipped ones, and probabilities lie near them.
+    judge: verdicts, D and R are the shipped ones, and probabilities lie near them.
 
     Args:
         model, adapter, prompt, dtype: as of `reeval score`.
@@ -109,7 +109,7 @@ def selfcheck(
     near = _NEAR["float32" if exact else "bfloat16"]
     wrong = [problem for mode, checked in found.items() for problem in _without_score(mode, checked)]
     wrong += _order_matters(found["one_pass"], near, settings)
-    if model == "embedded" and adapter is prompt is dtype is None:
+    if model == "embedded" and adapter is prompt is None:
         wrong += _differences(found, json.loads(FIGURES.read_text(encoding="utf-8")), near)
     else:
         wrong += [problem for mode, checked in found.items() for problem in _errors_in_itself(mode, checked)]
@@ -151,7 +151,7 @@ def _differences(found: dict[str, _Checked], shipped: dict[str, Any], near: floa
     wrong = []
     for mode, figures in _figures(found)["modes"].items():
         expected = shipped["modes"][mode]
-        if _unversioned(figures["signature"]) != _unversioned(expected["signature"]):
+        if _alike(figures["signature"]) != _alike(expected["signature"]):
             wrong.append(f"{mode}: the shipped figures are of another signature, {expected['signature']}")
         elif list(figures["pairs"]) != list(expected["pairs"]):
             wrong.append(f"{mode}: the shipped figures are of other pairs than those that are shipped")
@@ -194,6 +194,6 @@ def _figures(found: dict[str, _Checked]) -> dict[str, Any]:
     return {"made": made, "modes": modes}
 
 
-def _unversioned(signature: str) -> str:
-    """Without the version, of which scores are to be independent."""
-    return signature.partition("|")[2]
+def _alike(signature: str) -> list[str]:
+    """Without the version, of which scores are to be independent, and without the numbers' kind."""
+    return [part for part in signature.split("|") if part.partition(":")[0] not in ("reeval", "dtype")]

@@ -88,6 +88,15 @@ def test_a_judge_whose_verdicts_depend_on_slots_is_told(monkeypatch, capsys):
     assert code == 1 and "another order and other slots differ in 79 verdicts" in err
 
 
+def test_in_bfloat16_probabilities_may_lie_further_off(monkeypatch, capsys):
+    def changed(mode, slots, sample):
+        return dataclasses.replace(sample, probability=abs(sample.probability - 0.01))
+
+    rounded = Echo(changed, SIGNATURE.replace("dtype:as stored", "dtype:bfloat16"))
+    assert run(monkeypatch, capsys, rounded, "--dtype=bfloat16")[0] == 0
+    assert run(monkeypatch, capsys, rounded)[0] == 1
+
+
 def test_another_judge_is_compared_with_no_figures_but_must_find_nothing_in_a_reference_itself(monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, Echo(), "--model=elsewhere")
     assert code == 1 and "shipped" not in out + err
