@@ -21,5 +21,4 @@ def selfcheck(argv: Sequence[str]) -> None:
     parse(values, argv, selfcheck)
     from reeval.score.selfcheck import selfcheck as run
 
-    names = ("model", "adapter", "prompt", "dtype", "write")
-    run(**{name: values[name].value for name in names})
+    run(values.model, adapter=values.adapter, prompt=values.prompt, dtype=values.dtype, write=values.write)
