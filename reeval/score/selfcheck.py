@@ -94,6 +94,8 @@ def selfcheck(
     held = bundled()
     settings = {"model": model, "adapter": adapter, "prompt": prompt, "dtype": dtype}
     print(f"reeval {__version__}, jax {jax.__version__} on {jax.default_backend()}; {len(held)} pairs of a generator")
+    if model == "embedded":
+        print("the embedded judge is a toy: these figures say that it runs here, and nothing about any real judge")
     found = {mode: _judged(held, slots=_SLOTS, mode=mode, **settings) for mode in MODES}
     for mode, checked in found.items():
         rates = checked.rates()
