@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / prefs / score / plan / synth / pairs / bench / report`: flags to arguments."""
+"""`reeval train / eval / export / prefs / score / compare / report / selfcheck / ...`: flags to arguments, nothing else."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval prefs   --workdir=DIR --out=FILE [--samples=4]                   what gold verdicts are better than; resumes
   reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
   reeval report  --workdir=DIR --out=FILE [--with-text]                   one HTML page of a comparison
+  reeval selfcheck [--model=DIR]                                          does it score here as where it was made
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
   reeval bench train [--model=DIR] [--against=transformers|none]          the same of fine-tuning
 
@@ -247,6 +248,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "pairs": pairs,
     "bench": bench,
     "report": cli_study.report,
+    "selfcheck": cli_study.selfcheck,
 }
 # Those that several processes may run together, with --distributed.
 SEVERAL = ("train", "eval", "export", "score")

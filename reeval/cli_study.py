@@ -1,4 +1,4 @@
-"""`reeval report`: flags to arguments, nothing else."""
+"""`reeval compare / report / selfcheck`: flags to arguments, nothing else."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,20 @@ def report(argv: Sequence[str]) -> None:
     from reeval.page.command import run
 
     run(values.workdir, values.out, pairs=values.pairs, with_text=values.with_text)
+
+
+def selfcheck(argv: Sequence[str]) -> None:
+    """Score bundled pairs, and say whether a judge scores here as it should; exit code 1 if not."""
+    values = flags.FlagValues()
+    text = flags.DEFINE_string
+    text("model", "embedded", "A checkpoint directory, or embedded, of which figures are shipped.", flag_values=values)
+    text("adapter", None, "A PEFT directory to lay over it.", flag_values=values)
+    text("prompt", None, "The prompt's version; an exported judge knows its own.", flag_values=values)
+    flags.DEFINE_enum(
+        "dtype", None, ["float32", "bfloat16"], "Of the weights; by default as stored.", flag_values=values
+    )
+    text("write", None, "A file for the figures, in place of the comparison.", flag_values=values)
+    parse(values, argv, selfcheck)
+    from reeval.score.selfcheck import selfcheck as run
+
+    run(values.model, adapter=values.adapter, prompt=values.prompt, dtype=values.dtype, write=values.write)

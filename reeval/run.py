@@ -9,7 +9,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ _BEFORE = (
     ("train", "attention", "auto"),
     ("eval", "every", 0),
 )
+FINGERPRINT = 12  # characters of a digest that a signature shows
 _MEGABYTE = 2**20
 _FINGERPRINTED = (
     "config.json",
@@ -247,6 +248,11 @@ def add_adapters(config: ConfigDict, model: nnx.Module, mesh: Mesh) -> None:
     lora.add(model, lora_config(config), hf.module_name, rngs=nnx.Rngs(config.train.seed))
     adapters = nnx.state(model, lora.LoRAParam)
     nnx.update(model, jax.device_put(adapters, sharding.state_shardings(mesh, adapters)))
+
+
+def one_line(identity: Mapping[str, str]) -> str:
+    """All that decides a result, by name, as a signature to be reported beside it."""
+    return "|".join(f"{name}:{value}" for name, value in identity.items())
 
 
 def checkpoint_fingerprint(directory: Path) -> str:

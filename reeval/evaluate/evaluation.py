@@ -22,18 +22,21 @@ from reeval.pairs import Pair
 from reeval.progress import progress
 from reeval.prompts import MODES
 from reeval.run import (
+    FINGERPRINT,
     Run,
     add_adapters,
     base_directory,
     checkpoint_fingerprint,
     file_sha256,
     load_base,
+    one_line,
     sees_images,
     trained_weights,
 )
 from reeval.train.checkpoint import Checkpoints
 from reeval.train.data import start_weights
 from reeval.verdicts import FORMAT_VERSION
+from reeval.version import __version__
 
 # Verdicts that are put on the disk together.
 _GROUP, _GROUP_SECONDS = 16, 1.0
@@ -122,7 +125,7 @@ def evaluate(config: ConfigDict, workdir: str | Path, *, mesh: Mesh | None = Non
             signature = what | {"adapter_sha256": adapter_sha256, "mode": mode}
             path = directory / mode / "verdicts.jsonl"
             rows = _judged(judge, weights, benchmark, mode, run, path, signature, f"{name} {mode}")
-            summaries[mode] = report.summarise(rows, benchmark)
+            summaries[mode] = report.summarise(rows, benchmark) | {"signature": _signature(config, signature, images)}
             verdicts[name][mode] = rows
         if hosts.first():
             writers.write_tensorboard(run.tensorboard / f"eval_{name}", name, summaries, at_step)
@@ -218,6 +221,27 @@ def _sign(path: Path, signature: dict[str, Any]) -> None:
         raise ValueError(f"{path}: {beside.name} is missing, which says how these verdicts were made; move them away")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(beside, json.dumps(signature, indent=2) + "\n")
+
+
+def _signature(config: ConfigDict, what: dict[str, Any], images: bool) -> str:
+    """All that decides the verdicts of a judge and mode in one line, as `reeval.score.scorer` gives it with scores."""
+    adapter = what["adapter_sha256"]
+    return one_line(
+        {
+            "reeval": __version__,
+            "model": what["base"][:FINGERPRINT],
+            "adapter": adapter if adapter == "none" else adapter[:FINGERPRINT],
+            "prompt": what["prompt"],
+            "format": what["format"],
+            "mode": what["mode"],
+            "images": "yes" if images else "no",
+            "dtype": config.model.dtype + ("" if config.model.quantized == "none" else f"+{config.model.quantized}"),
+            "grammar": "yes" if what["grammar"] else "no",
+            "answer": str(what["max_answer_tokens"]),
+            "temperature": "0",
+            "seed": "none",
+        }
+    )
 
 
 def _sha256(weights: dict[str, jax.Array]) -> str:

@@ -35,6 +35,17 @@ class Scores:
     def parse_failures(self) -> int:
         return sum(sample.score is None for sample in self.samples)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, with no text of a report: `mean`, `scores` (None for a pair without), `bounds`,
+        `parse_failures` and `signature`."""
+        return {
+            "mean": self.mean,
+            "scores": [sample.score for sample in self.samples],
+            "bounds": self.bounds,
+            "parse_failures": self.parse_failures,
+            "signature": self.signature,
+        }
+
     def to_dataframe(self) -> Any:
         """A pandas DataFrame, one row a pair. Raises ImportError if there is no pandas."""
         try:
@@ -51,6 +62,10 @@ class Metric:
         self._settings = settings
         self._scorers: dict[bool, Scorer] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is loaded stays here: another process loads the model itself.
+        return Metric, (self._settings,)
+
     def __call__(
         self,
         *,
@@ -58,14 +73,17 @@ class Metric:
         candidates: Sequence[str],
         ids: Sequence[str] | None = None,
         images: Sequence[str | None] | None = None,
+        refuse: bool = True,
     ) -> Scores:
         """
         Args:
             references, candidates: one of each a pair; by name, as tools differ in the order.
             ids: of the pairs; by default their numbers. They decide what is sampled where `temperature` is above 0.
             images: paths, for a judge that sees.
+            refuse: whether a pair that the judge cannot be given, as it is too long or holds one of the tokenizer's
+                control tokens, is an error. If not, it has no score, and its sample's `parse_status` says why.
         Raises:
-            ValueError: for lists of different lengths, an empty reference, or a pair that is too long.
+            ValueError: for lists of different lengths, what is no text, an empty reference, or a pair to refuse.
         """
         count = len(references)
         ids = [str(number) for number in range(1, count + 1)] if ids is None else ids
@@ -78,23 +96,34 @@ class Metric:
                 raise ValueError(f"there are {count} references and {given} {name}; give one for each")
         if len(set(ids)) != count:
             raise ValueError("two pairs have the same id; ids must differ")
-        for pair_id, reference in zip(ids, references, strict=True):
-            if not reference.strip():
+        for pair_id, *texts in zip(ids, references, candidates, strict=True):
+            for name, text in zip(("reference", "candidate"), texts, strict=True):
+                if not isinstance(text, str):
+                    raise ValueError(f"pair {pair_id}: the {name} is a {type(text).__name__}; give one text")
+            if not texts[0].strip():
                 raise ValueError(f"pair {pair_id}: the reference is empty")
         pairs = [
             Pair(pair_id, pair_id, reference, candidate, image=image)
             for pair_id, reference, candidate, image in zip(ids, references, candidates, images, strict=True)
         ]
         scorer = self._scorer(any(image is not None for image in images))
-        if not pairs:
-            return Scores((), scorer.signature)
-        lengths = {pair.pair_id: scorer.tokens(pair) for pair in pairs}
-        most = scorer.most_tokens()
-        long = [pair_id for pair_id, length in lengths.items() if most is not None and length > most]
-        if long:
-            raise ValueError(f"pair {long[0]} has a prompt of {lengths[long[0]]} tokens, and {most} is the most")
-        scorer.prepare(max(lengths.values()))
-        found = {sample.pair_id: sample for sample in scorer.score(pairs)}
+        found: dict[str, Sample] = {}
+        longest = 0
+        for pair in pairs:
+            try:
+                length = _length(scorer, pair)
+            except ValueError as error:
+                if refuse:
+                    raise
+                found[pair.pair_id] = Sample(pair_id=pair.pair_id, parse_status=str(error))
+            else:
+                longest = max(longest, length)
+        if longest:
+            if longest > scorer.room > 0:
+                # What is called again and again, such as a reward, is not to be compiled at every new record.
+                longest = min(max(longest, 2 * scorer.room), scorer.most_tokens() or 2 * longest)
+            scorer.prepare(longest)
+            found |= {s.pair_id: s for s in scorer.score(pair for pair in pairs if pair.pair_id not in found)}
         return Scores(tuple(found[pair_id] for pair_id in ids), scorer.signature)
 
     @property
@@ -110,6 +139,14 @@ class Metric:
         if images not in self._scorers:
             self._scorers[images] = Scorer(self._settings, images=images)
         return self._scorers[images]
+
+
+def _length(scorer: Scorer, pair: Pair) -> int:
+    """Of a pair's prompt in tokens. Raises ValueError for a pair that the judge cannot be given."""
+    length, most = scorer.tokens(pair), scorer.most_tokens()
+    if most is not None and length > most:
+        raise ValueError(f"pair {pair.pair_id} has a prompt of {length} tokens, and {most} is the most")
+    return length
 
 
 def load_metric(model: str, **settings: Any) -> Metric:

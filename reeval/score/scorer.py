@@ -20,11 +20,10 @@ from reeval.models import MedGemmaConfig
 from reeval.pairs import Pair
 from reeval.prompts import MODES
 from reeval.prompts import prompt as check_prompt
-from reeval.run import checkpoint_fingerprint, conversation, file_sha256
+from reeval.run import FINGERPRINT, checkpoint_fingerprint, conversation, file_sha256, one_line
 from reeval.version import __version__
 
 _EMBEDDED_PROMPT = "compact-1"
-_FINGERPRINT = 12  # characters of a digest that a signature shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,8 +138,8 @@ class Scorer:
         adapter = None if settings.adapter is None else Path(settings.adapter)
         self.identity = {
             "reeval": __version__,
-            "model": checkpoint_fingerprint(self.directory)[:_FINGERPRINT],
-            "adapter": "none" if adapter is None else _digest(adapter)[:_FINGERPRINT],
+            "model": checkpoint_fingerprint(self.directory)[:FINGERPRINT],
+            "adapter": "none" if adapter is None else _digest(adapter)[:FINGERPRINT],
             "prompt": version,
             "format": verdicts.FORMAT_VERSION,
             "mode": settings.mode,
@@ -151,7 +150,7 @@ class Scorer:
             "temperature": f"{settings.temperature:g}",
             "seed": str(settings.seed) if settings.temperature else "none",
         }
-        self.signature = "|".join(f"{name}:{value}" for name, value in self.identity.items())
+        self.signature = one_line(self.identity)
         self._loaded: tuple[nnx.GraphDef, nnx.State, jax.sharding.Mesh] | None = None
         self._judge: Judge | None = None
 
@@ -177,6 +176,11 @@ class Scorer:
             return self.settings.max_prompt_tokens
         most = positions - len(self.conversation.second) - 2 * self.settings.max_answer_tokens
         return min(most, self.settings.max_prompt_tokens or most)
+
+    @property
+    def room(self) -> int:
+        """The longest prompt, in tokens, that `prepare` has made room for; 0 before."""
+        return 0 if self._judge is None else self._judge.max_prompt_tokens
 
     def prepare(self, longest: int) -> Memory:
         """Load the judge, for prompts of up to `longest` tokens; says what it takes, before anything runs.

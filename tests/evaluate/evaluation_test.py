@@ -21,6 +21,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import reeval
 from configs import tiny
 from reeval import hf, pairs, prompts, sharding
 from reeval.evaluate import evaluation
@@ -120,6 +121,22 @@ def test_every_verdict_is_there_once_and_the_figures_follow_from_it(evaluated: E
             assert (summary["R"]["right"], summary["R"]["n"]) == (2 * TIMES, 3 * TIMES)
             assert (summary["R_without_identical"]["right"], summary["R_without_identical"]["n"]) == (TIMES, 2 * TIMES)
             assert summary["parse_failure_rate"]["right"] == 3 * TIMES
+
+
+def test_every_result_is_signed_as_scores_are(evaluated: Evaluated) -> None:
+    _, results = evaluated
+    names = [part.split(":")[0] for part in reeval.load_metric("embedded").signature.split("|")]
+    signed = {
+        (judge, mode): dict(part.split(":") for part in results["judges"][judge]["modes"][mode]["signature"].split("|"))
+        for judge in ("base", "tuned")
+        for mode in prompts.MODES
+    }
+    for (judge, mode), parts in signed.items():
+        assert list(parts) == names and parts["mode"] == mode
+        assert results["settings"]["base"].startswith(parts["model"]) and len(parts["model"]) == 12
+        assert results["judges"][judge]["adapter_sha256"].startswith(parts["adapter"])
+        assert (parts["grammar"], parts["dtype"]) == ("yes" if results["settings"]["grammar"] else "no", "float32")
+    assert len({parts["adapter"] for parts in signed.values()}) == 2
 
 
 def test_tensorboard_has_both_modes_of_both_judges(evaluated: Evaluated) -> None:

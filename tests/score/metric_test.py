@@ -21,6 +21,8 @@ def metric():
         ({"references": ["A."], "candidates": []}, "1 references and 0 candidates"),
         ({"references": "A.", "candidates": "B."}, "references is one text"),
         ({"references": ["A.", " "], "candidates": ["B.", "C."]}, "pair 2: the reference is empty"),
+        ({"references": ["A."], "candidates": [None]}, "pair 1: the candidate is a NoneType; give one text"),
+        ({"references": [["A.", "B."]], "candidates": ["B."]}, "pair 1: the reference is a list; give one text"),
         ({"references": ["A.", "B."], "candidates": ["B.", "C."], "ids": ["x", "x"]}, "ids must differ"),
     ],
 )
@@ -49,6 +51,37 @@ def test_an_empty_candidate_is_judged_and_more_pairs_than_before_too(metric):
     assert few.parse_failures == 0 and 0 <= few.samples[0].score <= 1
     more = metric(references=["No pleural effusion. " * 8, "No pleural effusion."], candidates=["Normal.", ""])
     assert more.samples[1].raw == few.samples[0].raw
+
+
+def test_ever_longer_prompts_are_not_compiled_one_by_one(monkeypatch):
+    """Room doubles, up to what the judge can be given."""
+
+    class Growing:
+        signature, room, rooms = "s", 0, []
+
+        def tokens(self, pair):
+            return len(pair.candidate)
+
+        def most_tokens(self):
+            return 45
+
+        def prepare(self, longest):
+            self.room = max(self.room, longest)
+            self.rooms.append(self.room)
+
+        def score(self, pairs):
+            return (Sample(pair_id=pair.pair_id, score=1.0, parse_status="ok") for pair in pairs)
+
+    metric, scorer = reeval.load_metric("any"), Growing()
+    monkeypatch.setattr(metric, "_scorer", lambda images: scorer)
+    for length in (10, 9, 11, 12, 20, 21, 40, 45):
+        assert metric(references=["A."], candidates=["x" * length]).mean == 1.0
+    assert Growing.rooms == [10, 10, 20, 20, 20, 40, 40, 45]
+    mixed = metric(references=["A."] * 2, candidates=["x" * 46, "x"], refuse=False)
+    assert [sample.score for sample in mixed.samples] == [None, 1.0]
+    assert mixed.samples[0].parse_status == "pair 1 has a prompt of 46 tokens, and 45 is the most"
+    with pytest.raises(ValueError, match="45 is the most"):
+        metric(references=["A."], candidates=["x" * 46])
 
 
 def test_what_has_no_score_widens_the_bounds():
