@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / prefs / score / compare / report / selfcheck / ...`: flags to arguments, nothing else."""
+"""The commands of `reeval`: flags to arguments, nothing else."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
