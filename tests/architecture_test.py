@@ -22,14 +22,15 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from rows above its own, or from its own row.
 ROWS = [
     ["pairs", "preferences", "judgements", "taxonomy", "verdicts", "embedded", "version", "watch", "chips"],
-    ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings"],
+    ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings", "chat"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench", "study"],
+    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench", "evaluators", "study"],
     [
         "",
         "cli",
         "cli_bench",
+        "cli_study",
         "command_line",
         "__main__",
     ],  # "" is reeval/__init__.py: what users import, which nothing else does

@@ -12,11 +12,12 @@ import time
 from collections import Counter
 
 import pytest
-from synth.chat_server import ChatServer, Reply
+from chat_server import ChatServer, Reply
 
+from reeval.chat import address
+from reeval.chat.client import ServerGone
 from reeval.pairs import Error, Pair, to_json
-from reeval.synth.llm import address
-from reeval.synth.llm.client import LlmOptions, ServerGone
+from reeval.synth.llm.options import LlmOptions
 from reeval.synth.llm.writer import Dropped, rewrite
 
 KEY = "sk-Quagga-7731"
@@ -329,7 +330,7 @@ def test_order_is_kept_and_concurrency_bounded():
 
 
 def writers():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("writer")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("chat")]
 
 
 @pytest.mark.parametrize("reply", [Reply(answer(), wait=1.0), Reply(status=500, body=b"{}")], ids=["well", "failing"])
@@ -450,7 +451,7 @@ def test_a_key_comes_from_the_variable_named_and_a_local_server_needs_none(monke
 def test_without_openai_the_extra_is_named():
     code = (
         "import sys; sys.modules['openai'] = None\n"
-        "from reeval.synth.llm.client import LlmOptions\nfrom reeval.synth.llm.writer import rewrite\n"
+        "from reeval.synth.llm.options import LlmOptions\nfrom reeval.synth.llm.writer import rewrite\n"
         "rewrite([], LlmOptions(base_url='http://127.0.0.1:1/v1', model='m'), facts=None)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
