@@ -36,3 +36,15 @@ def rate(right: np.ndarray, among: np.ndarray) -> Rate:
     """The share of `right` among the cases that the mask `among` selects; both bool, of one shape."""
     assert right.shape == among.shape and among.dtype == bool, (right.shape, among.shape, among.dtype)
     return Rate(int(np.count_nonzero(right & among)), int(np.count_nonzero(among)))
+
+
+def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval, 0 to 1, about the mean of `n` >= 1 values that each lie from 0 to 1.
+
+    Of such values none have a greater variance than those that are all 0 or 1, for which it was made: about others it
+    is wider than it has to be.
+    """
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
