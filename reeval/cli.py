@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / prefs / score / plan / synth / pairs / bench`: flags to arguments, nothing else."""
+"""`reeval train / eval / export / prefs / score / plan / synth / pairs / compare / bench`: flags to arguments, nothing else."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from reeval import cli_bench, watch
+from reeval import cli_bench, cli_study, watch
 from reeval.command_line import Help, asks_for_help, joined, parse, with_config
 
 USAGE = """reeval: judges of generated radiology reports.
@@ -20,6 +20,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
   reeval prefs   --workdir=DIR --out=FILE [--samples=4]                   what gold verdicts are better than; resumes
   reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
+  reeval compare --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   evaluators on the same pairs; resumes
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
   reeval bench train [--model=DIR] [--against=transformers|none]          the same of fine-tuning
 
@@ -243,6 +244,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "score": score,
     "plan": plan,
     "synth": synth,
+    "compare": cli_study.compare,
     "pairs": pairs,
     "bench": bench,
 }

@@ -108,18 +108,19 @@ class Server:
     Args:
         forms: what is sent beside the question to say how it is to be answered, the most exact way first; a server that
             refuses one is asked in the next, once and for all.
+        warned: whether the user knows already that the address leaves this machine.
     Raises:
         ValueError: if openai is missing, the address is bad or leaves this machine unasked, or a key is needed.
     """
 
-    def __init__(self, options: Options, forms: Sequence[Mapping[str, Any]] = ({},)):
+    def __init__(self, options: Options, forms: Sequence[Mapping[str, Any]] = ({},), *, warned: bool = False):
         self.options = options
         self._forms = forms
         self._form = 0
         self._stopped = threading.Event()
         self._pace = Pace(options.requests_per_minute)
         local = address.local(options.base_url)
-        if not local:
+        if not local and not (warned and options.allow_remote):
             _warn(options)
         self._openai = _openai()
         # Older releases write questions to the log when OPENAI_LOG=debug.
@@ -270,8 +271,13 @@ def _answer(content: bytes, seconds: float) -> Answer:
     if isinstance(text, list):  # of parts
         parts = (part.get("text") for part in text if isinstance(part, dict))
         text = "".join(part for part in parts if isinstance(part, str))
-    counts = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
-    return Answer(text if isinstance(text, str) else "", str(finish or "stop"), *counts, seconds=seconds)
+    return Answer(
+        text if isinstance(text, str) else "",
+        str(finish or "stop"),
+        input_tokens=_count(usage, "prompt_tokens"),
+        output_tokens=_count(usage, "completion_tokens"),
+        seconds=seconds,
+    )
 
 
 def _count(usage: Any, name: str) -> int | None:

@@ -1,7 +1,7 @@
 """Many questions to a chat server from a bounded number of threads, and when to give the server up."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent import futures
 from itertools import islice
 from typing import TypeVar
@@ -15,7 +15,7 @@ _Waiting = list[tuple[Item, "futures.Future[Result]"]]
 
 def stream(
     items: Iterable[Item], ask: Callable[[Item], Result], server: Server, *, ordered: bool
-) -> Iterator[tuple[Item, Result | NoAnswer]]:
+) -> Generator[tuple[Item, Result | NoAnswer]]:
     """What `ask` gives for each item, `options.concurrency` of them at a time; NoAnswer where it raised that.
 
     What has no answer is given only after something that has one, which shows that the server lives.
