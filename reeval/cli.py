@@ -1,4 +1,4 @@
-"""`reeval train / eval / export / prefs / score / plan / synth / pairs / compare / bench`: flags to arguments, nothing else."""
+"""`reeval COMMAND`: flags to arguments, nothing else."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence

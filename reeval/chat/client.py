@@ -20,7 +20,7 @@ from reeval.chat import address
 from reeval.chat.pace import Pace
 
 _GO_ON = "what is finished stays; the same command goes on from there"
-# Seconds before a question is put again whose answer was no chat completion; twice as long each time.
+# Seconds before a question is put again whose answer was none, which `openai` does not do; twice as long each time.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0
 
 Message = Mapping[str, Any]
@@ -196,11 +196,15 @@ class Server:
         except openai.APITimeoutError:
             raise NoAnswer(f"nothing within {options.timeout:g} s") from None
         except openai.APIConnectionError as error:
-            if isinstance(error.__cause__, TimeoutError):
-                raise NoAnswer(f"no whole answer within {options.timeout:g} s") from None
             raise NoAnswer(f"connection refused or cut: {type(error.__cause__).__name__}") from None
         except openai.APIStatusError as error:
             raise self._failure(error.status_code) from None
+        except TimeoutError:
+            raise _NoCompletion(f"no whole answer within {options.timeout:g} s") from None
+        except NoAnswer:
+            raise
+        except Exception as error:  # what a broken body leads to differs from release to release
+            raise _NoCompletion(f"what it answers cannot be read ({type(error).__name__})") from None
         return bytes(response.content)
 
     def _failure(self, status: int) -> Exception:

@@ -5,10 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from reeval import verdicts
 from reeval.evaluators import words
 from reeval.pairs import Error
+from reeval.verdicts import VerdictFormatError
 
-_BULLET = re.compile(r"\s*(?:[-*•‣▪–—+]|#{1,6}|\(?\d{1,3}[.):]\)?|\(?[a-z][.)])\s+")
+_BULLET = re.compile(r"^\s*(?:[-*•‣▪–—+]|#{1,6}|\(?\d{1,3}[.):]\)?|\(?[a-z][.)])\s+")
 _ARROW = re.compile(r"\s*(?:={1,2}>|-{1,2}>|=＞|[→⇒➔➜⟶⟹])\s*")
 _OPEN, _CLOSE = '"“”„«', '"”“»'
 _BETWEEN = re.compile(rf"[{_CLOSE}]{_ARROW.pattern}[{_OPEN}]")
@@ -76,6 +78,8 @@ def read(line: str, *, severities: bool) -> Line:
         Unreadable
     """
     repairs: Counter[str] = Counter()
+    if (strict := _strictly(line.strip(), severities)) is not None:
+        return Line(strict, repairs)
     text = without_bullet(line).strip()
     if text != line.strip():
         repairs["bullet"] += 1
@@ -85,8 +89,19 @@ def read(line: str, *, severities: bool) -> Line:
     if text.startswith("|") or text.endswith("|"):
         text = text.strip("|").strip()
         repairs["table"] += 1
+    if (strict := _strictly(text, severities)) is not None:
+        return Line(strict, repairs)
     fields = _fields(text, repairs)
     return Line(_error(fields, repairs, severities), repairs)
+
+
+def _strictly(text: str, severities: bool) -> Error | None:
+    """The error of a line that is in the format once what was around it is gone."""
+    try:
+        found = verdicts.parse(text).errors if severities else verdicts.parse_spans(text)
+    except VerdictFormatError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
 def _fields(text: str, repairs: Counter[str]) -> list[str]:

@@ -168,7 +168,9 @@ def _answer(text: str, repairs: Counter[str]) -> str:
         plain = cleaned
     if not plain.strip():
         raise Unreadable("no text")
-    return "\n".join(line.strip() for line in plain.splitlines()).strip()
+    # Other characters that end lines elsewhere may stand in a span.
+    plain = plain.replace("\r\n", "\n").replace("\r", "\n")
+    return "\n".join(line.strip() for line in plain.split("\n")).strip()
 
 
 def _errors(text: str, repairs: Counter[str], severities: bool) -> list[Line]:
@@ -176,7 +178,7 @@ def _errors(text: str, repairs: Counter[str], severities: bool) -> list[Line]:
     found: list[Line] = []
     prose: list[str] = []
     echoed, nothing = 0, 0
-    rows = [line for line in text.splitlines() if line.strip()]
+    rows = [line for line in text.split("\n") if line]
     for number, line in enumerate(rows, start=1):
         if _key(lines.without_bullet(line)) in _ECHO or _key(line) in _ECHO:
             echoed += 1
@@ -229,9 +231,7 @@ def _severities(text: str, count: int, repairs: Counter[str]) -> list[str]:
             repairs["separators"] += 1
             return [severity for severity in found if severity is not None]
     rows: list[tuple[int | None, str]] = []
-    for line in text.splitlines():
-        if not line.strip():
-            continue
+    for line in filter(None, text.split("\n")):
         if _key(lines.without_bullet(line)) in _ECHO or lines.is_frame(line):
             repairs["echoed instruction"] += 1
             continue
