@@ -26,7 +26,7 @@ def convert(
         name: "rexval", "radevalx" or "mapping".
         files: the input, in any order.
         mapping: with "mapping", a mapping file or the name of one that comes with the package.
-        rule: with counts of errors, when a pair is significant (`reeval.benchmarks.counts.RULES`).
+        rule: with several raters, when a pair is significant (`reeval.benchmarks.counts.RULES`).
     Raises:
         ValueError: one line with file, row, column and remedy; nothing is written.
     """
@@ -57,7 +57,7 @@ def _rows(
     if (name == "mapping") != (mapping_file is not None):
         raise ValueError("--format=mapping and --mapping=FILE go together")
     if mapping_file is not None:
-        return mapped.rows(files, mapping.read(mapping_file))
+        return mapped.rows(files, mapping.read(mapping_file), rule)
     return {"rexval": rexval.rows, "radevalx": radevalx.rows}[name](files, rule)
 
 

@@ -15,16 +15,16 @@ RULES = {
 Rating = Mapping[str, Mapping[str, float]]
 
 
-def graded(ratings: Sequence[Rating], rule: str) -> dict[str, Any]:
-    """The `label` of a pair by a rule of `RULES`, and as `metadata` the rule and the means that it comes from."""
-    assert ratings and rule in RULES, (len(ratings), rule)
-    numbers = [sum(rating[category]["significant"] for category in rating) for rating in ratings]
-    flagged = sum(number > 0 for number in numbers)
-    significant = {
-        "majority": flagged > len(ratings) / 2,
-        "any": flagged > 0,
-        "mean": sum(numbers) >= len(ratings),
-    }[rule]
+def graded(by_rater: Mapping[str, Rating], rule: str) -> dict[str, Any]:
+    """The `label` of a pair by a rule of `RULES`, and as `metadata` the rule, the means that it comes from, and each
+    rater's numbers of errors."""
+    assert by_rater, "a pair that somebody rated"
+    ratings = list(by_rater.values())
+    totals = {
+        rater: {severity: sum(rating[category][severity] for category in rating) for severity in SEVERITIES}
+        for rater, rating in by_rater.items()
+    }
+    numbers = [total["significant"] for total in totals.values()]
     categories = list(dict.fromkeys(category for rating in ratings for category in rating))
     mean = {
         category: {
@@ -34,14 +34,27 @@ def graded(ratings: Sequence[Rating], rule: str) -> dict[str, Any]:
         for category in categories
     }
     return {
-        "label": SEVERITIES[not significant],
+        "label": label(numbers, rule),
         "metadata": {
             "rule": f"significant when {RULES[rule]}",
             "raters": len(ratings),
-            "raters_with_a_significant_error": flagged,
+            "raters_with_a_significant_error": sum(number > 0 for number in numbers),
             "mean_errors": mean,
+            "ratings": totals,
         },
     }
+
+
+def label(numbers: Sequence[float], rule: str) -> str:
+    """Of a pair in which each rater found so many significant errors."""
+    assert numbers and rule in RULES, (len(numbers), rule)
+    flagged = sum(number > 0 for number in numbers)
+    significant = {
+        "majority": flagged > len(numbers) / 2,
+        "any": flagged > 0,
+        "mean": sum(numbers) >= len(numbers),
+    }[rule]
+    return SEVERITIES[not significant]
 
 
 def number(value: Any, where: str, column: str) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reeval import pairs
+from reeval.benchmarks import counts
 from reeval.benchmarks.columns import Line, lines
 from reeval.benchmarks.mapping import NAMED, NEEDED, SPANS, Columns, folded
 from reeval.taxonomy import SEVERITIES
@@ -14,8 +15,8 @@ from reeval.taxonomy import SEVERITIES
 Items = list[tuple[Line, Mapping[str, Any]]]  # of each error: where it stands, and its values
 
 
-def rows(files: Sequence[Path], mapping: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each pair stands, and its JSON object.
+def rows(files: Sequence[Path], mapping: Columns, rule: str = "majority") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each pair stands, and its JSON object; `rule`, of `counts.RULES`, makes a label of raters' ratings.
 
     Raises:
         ValueError: one line with file, row, column and remedy.
@@ -29,7 +30,13 @@ def rows(files: Sequence[Path], mapping: Columns) -> Iterator[tuple[str, dict[st
             if "pair_id" not in row:
                 of_reference[row["reference_id"]] += 1
                 row["pair_id"] = f"{row['reference_id']}-{of_reference[row['reference_id']]}"
-            yield group[0].where, _graded(group, row, mapping)
+            ratings = _ratings(group, mapping)
+            if ratings:
+                row["metadata"] = row.get("metadata", {}) | {"ratings": ratings}
+            row = _graded(group, row, mapping)
+            if ratings and "label" not in mapping.columns and mapping.errors is None:
+                row |= _voted(group[0], ratings, rule)
+            yield group[0].where, row
 
 
 def _needed(mapping: Columns) -> list[str]:
@@ -38,6 +45,8 @@ def _needed(mapping: Columns) -> list[str]:
     if mapping.errors is not None:
         layout = mapping.errors["layout"]
         needed += [mapping.errors["column"]] if layout == "json" else [mapping.errors[name] for name in NAMED]
+    for column in mapping.ratings.values():
+        needed += [column] if isinstance(column, str) else column.values()
     return needed
 
 
@@ -105,6 +114,39 @@ def _graded(group: Sequence[Line], row: dict[str, Any], mapping: Columns) -> dic
         column = mapping.errors["severity"]
         label = _worst(_named("severities", line, column, values.get(column), mapping) for line, values in items)
     return row | {"label": label}
+
+
+def _ratings(group: Sequence[Line], mapping: Columns) -> dict[str, Any]:
+    """Of each rater who said anything: a label, or numbers by severity."""
+    made = [{rater: _rating(line, column, mapping) for rater, column in mapping.ratings.items()} for line in group]
+    for line, said in zip(group, made, strict=True):
+        for rater in said:
+            if said[rater] != made[0][rater]:
+                other = f"another rating than at {group[0].where}, the same pair"
+                raise ValueError(f"{line.where}: rater {rater!r}: {other}")
+    return {rater: rating for rater, rating in made[0].items() if rating is not None}
+
+
+def _rating(line: Line, column: str | Mapping[str, str], mapping: Columns) -> str | dict[str, float] | None:
+    if isinstance(column, str):
+        value = _filled(line.values, column)
+        return None if value is None else _named("severities", line, column, value, mapping)
+    cells = {severity: _filled(line.values, name) for severity, name in column.items()}
+    if all(cell is None for cell in cells.values()):
+        return None
+    return {
+        severity: counts.number("" if cell is None else cell, line.where, column[severity])
+        for severity, cell in cells.items()
+    }
+
+
+def _voted(line: Line, ratings: Mapping[str, Any], rule: str) -> dict[str, Any]:
+    if rule == "mean" and any(isinstance(said, str) for said in ratings.values()):
+        raise ValueError(
+            f"{line.where}: the rule mean needs numbers of errors, and a rater gave a label; take majority"
+        )
+    found = [float(s == "significant") if isinstance(s, str) else s["significant"] for s in ratings.values()]
+    return {"label": counts.label(found, rule)}
 
 
 def _worst(labels: Iterator[str]) -> str | None:

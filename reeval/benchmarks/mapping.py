@@ -21,11 +21,16 @@
     none = ["", "no error"]       # with "rows": types that say that there is no error
     unmappable = "refuse"         # or "label": a pair with an error that cannot be mapped keeps its label alone
 
+    [ratings]                     # what each rater said, kept as metadata.ratings; an empty cell: nothing
+    reader_1 = "grade_1"          # the column of the rater's label, a value of [severities]; or of numbers of errors
+    reader_2 = {significant = "major_2", insignificant = "minor_2"}
+
     [types]                       # a value of the table = ours; [aspects] likewise
     "false finding" = "fabrication"
 
 Case and white space of values make no difference, and our own names need no entry. Of a pair with several labels, or
-with none but errors that cannot be mapped, one that is significant makes it significant.
+with none but errors that cannot be mapped, one that is significant makes it significant. Without a column of labels and
+without [errors], the raters' ratings make the label, by the command's rule.
 """
 
 import dataclasses
@@ -55,6 +60,7 @@ class Columns:
     metadata: tuple[str, ...]
     optional: frozenset[str]
     errors: Mapping[str, Any] | None
+    ratings: Mapping[str, str | Mapping[str, str]]  # rater -> the column of labels, or severity -> that of numbers
     names: Mapping[str, Mapping[str, str]]
 
 
@@ -84,7 +90,7 @@ def folded(value: Any) -> str:
 
 
 def _columns(data: Mapping[str, Any]) -> Columns:
-    _known("", data, ("columns", "errors", *_OURS))
+    _known("", data, ("columns", "errors", "ratings", *_OURS))
     for table, entries in data.items():
         if not isinstance(entries, dict):
             raise ValueError(f"{table}: must be a table, [{table}]")
@@ -101,6 +107,7 @@ def _columns(data: Mapping[str, Any]) -> Columns:
         tuple(_texts("columns.metadata", given.get("metadata", []))),
         frozenset(optional),
         _errors(data["errors"]) if "errors" in data else None,
+        {rater: _rater(f"ratings.{rater}", given) for rater, given in data.get("ratings", {}).items()},
         {table: _names(table, data.get(table, {}), ours) for table, ours in _OURS.items()},
     )
 
@@ -118,6 +125,16 @@ def _errors(given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in made:
             raise ValueError(f"errors.{name}: missing; give the name of the table's column")
     return made | {"none": frozenset(map(folded, _texts("errors.none", given.get("none", []))))}
+
+
+def _rater(where: str, given: Any) -> str | dict[str, str]:
+    if not isinstance(given, dict):
+        return _text(where, given)
+    _known(f"{where}.", given, SEVERITIES)
+    for name in SEVERITIES:
+        if name not in given:
+            raise ValueError(f"{where}.{name}: missing; give the column of either number, or of the label alone")
+    return {name: _text(f"{where}.{name}", given[name]) for name in SEVERITIES}
 
 
 def _names(table: str, given: Mapping[str, Any], ours: Iterable[str]) -> dict[str, str]:

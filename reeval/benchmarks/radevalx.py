@@ -36,7 +36,7 @@ def rows(files: Sequence[Path], rule: str) -> Iterator[tuple[str, dict[str, Any]
             }
             for category in CATEGORIES
         }
-        graded = counts.graded([rating], rule)
+        graded = counts.graded({"both": rating}, rule)
         graded["metadata"]["source"] = "radevalx"
         yield (
             line.where,

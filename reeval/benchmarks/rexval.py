@@ -49,7 +49,7 @@ def rows(files: Sequence[Path], rule: str) -> Iterator[tuple[str, dict[str, Any]
                 raise ValueError(f"{counted}: no rating of study_number {key!r}, candidate_type {kind!r}")
             by_rater = ratings[key, kind]
             # A rater whose rows say nothing of a candidate has counted no error in it.
-            graded = counts.graded([by_rater.get(rater, {}) for rater in raters], rule)
+            graded = counts.graded({rater: by_rater.get(rater, {}) for rater in raters}, rule)
             graded["metadata"] |= {"source": "rexval", "candidate_type": kind}
             yield (
                 line.where,

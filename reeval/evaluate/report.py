@@ -68,7 +68,7 @@ def scalars(of: Summary) -> dict[str, float]:
         elif value is not None and not isinstance(value, str):
             flat[prefix] = float(value)
 
-    severity = {name: value for name, value in of["severity"].items() if name != "by_aspect_and_type"}
+    severity = {name: value for name, value in (of["severity"] or {}).items() if name != "by_aspect_and_type"}
     left_out = ("baselines", "curve")
     walk("", {name: value for name, value in of.items() if name not in left_out} | {"severity": severity})
     return flat

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
 from reeval.evaluate import figure
+from reeval.evaluate.printing import headed, label, one_decimal, put, with_ends
 from reeval.evaluate.report import Summary, scalars
 from reeval.files import write_atomically
 from reeval.taxonomy import ASPECTS, TYPES
@@ -46,14 +46,8 @@ def print_table(judges: Mapping[str, Mapping[str, Summary]], console: Console | 
         judges: name ("base", "tuned") -> mode -> summary; all over the same pairs.
         console: default standard output. A file or a pipe gets plain lines, as wide as they need to be.
     """
-    console = console or Console()
     errors = any(s["severity"]["all"]["found"]["n"] for modes in judges.values() for s in modes.values())
-    for table in (_scores(judges), *([_severities(judges)] if errors else [])):
-        if not console.is_terminal:
-            # Without a terminal rich assumes 80 columns and would squeeze what is wider.
-            wanted = console.measure(table, options=console.options.update(max_width=1000)).maximum
-            console = Console(file=console.file, width=max(80, wanted))
-        console.print(table)
+    put([_scores(judges), *([_severities(judges)] if errors else [])], console)
 
 
 def print_paired(mode: str, first: str, second: str, tests: Mapping[str, Mapping[str, Any]]) -> None:
@@ -66,16 +60,16 @@ def print_paired(mode: str, first: str, second: str, tests: Mapping[str, Mapping
 
 
 def _scores(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
-    table = _table("Share of pairs judged rightly, in percent, with 95 % intervals")
+    table = headed("Share of pairs judged rightly, in percent, with 95 % intervals")
     headers = ("D", "R", "R without\nidentical", "(D+R)/2", "D-R", "parse\nfail", "n of\nD, R")
     for header in headers:
         table.add_column(header, justify="right", overflow="fold")
     summaries = [(name, mode, summary) for name, modes in judges.items() for mode, summary in modes.items()]
-    for key, label in BASELINES.items():
+    for key, said in BASELINES.items():
         # The same in every summary, and without intervals: they are what they are by definition.
-        table.add_row(label, *_score_cells(summaries[0][2]["baselines"][key], intervals=False))
+        table.add_row(said, *_score_cells(summaries[0][2]["baselines"][key], intervals=False))
     for name, mode, summary in summaries:
-        table.add_row(_label(name, mode), *_score_cells(summary))
+        table.add_row(label(name, mode), *_score_cells(summary))
     areas = [_area(name, mode, summary) for name, mode, summary in summaries if summary["area"] is not None]
     table.caption = "\n".join(["Area under the D-R curve, of 1:", *areas]) if areas else None
     return table
@@ -91,24 +85,24 @@ def _score_cells(summary: Mapping[str, Any], *, intervals: bool = True) -> list[
     values: list[tuple[Any, Any]] = [(rate["percent"], [rate["low"], rate["high"]]) for rate in rates]
     values += [(summary[name], summary.get(f"{name}_interval")) for name in ("balanced", "bias")]
     return [
-        *(_value(value, ends if intervals else None) for value, ends in values),
-        _one_decimal(summary["parse_failure_rate"]["percent"]),
+        *(with_ends(number, ends if intervals else None) for number, ends in values),
+        one_decimal(summary["parse_failure_rate"]["percent"]),
         f"{rates[0]['n']}\n{rates[1]['n']}",
     ]
 
 
 def _severities(judges: Mapping[str, Mapping[str, Summary]]) -> Table:
-    table = _table("Single errors: percent found, and of those percent graded rightly, significant/insignificant")
+    table = headed("Single errors: percent found, and of those percent graded rightly, significant/insignificant")
     summaries = [(name, mode, summary) for name, modes in judges.items() for mode, summary in modes.items()]
     table.add_column("n sig/\ninsig", justify="right", overflow="fold")
     for name, mode, _ in summaries:
-        table.add_column(_label(name, mode), justify="right", overflow="fold")
+        table.add_column(label(name, mode), justify="right", overflow="fold")
     severities = [summary["severity"] for _, _, summary in summaries]
     for group, labels in (("by_type", TYPES), ("by_aspect", ASPECTS)):
-        for label in labels:
-            cells = [severity[group][label] for severity in severities]
+        for one in labels:
+            cells = [severity[group][one] for severity in severities]
             if cells[0]["found"]["n"]:
-                table.add_row(label, _error_counts(cells[0]), *map(_severity_cell, cells))
+                table.add_row(one, _error_counts(cells[0]), *map(_severity_cell, cells))
         table.add_section()
     cells = [severity["all"] for severity in severities]
     table.add_row("all", _error_counts(cells[0]), *map(_severity_cell, cells))
@@ -127,29 +121,5 @@ def _severity_cell(cell: Mapping[str, Any]) -> str:
     return f"{found}, {significant}/{insignificant}"
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE, padding=0)
-    table.add_column("", overflow="fold")
-    return table
-
-
-def _label(name: str, mode: str) -> str:
-    return f"{name}\n{mode.replace('_', '-')}"
-
-
-def _value(value: float | None, ends: list[float | None] | None) -> str:
-    """The value, and its interval on a line below where there is one."""
-    low, high = ends or (None, None)
-    return _one_decimal(value) + ("" if low is None or high is None else f"\n{_short(low)}..{_short(high)}")
-
-
-def _one_decimal(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
 def _whole(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

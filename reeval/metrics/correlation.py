@@ -15,8 +15,7 @@ from scipy import stats
 from reeval.metrics.intervals import RESAMPLES, Ends, draws, percentiles
 
 # Resamples times references squared: what a bootstrap may take, in multiplications.
-_WORK = 2_000_000_000
-_LEAST = 200
+_WORK = 500_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,17 +44,18 @@ def kendall(
     it: one that is estimated from a handful of references is too narrow.
     """
     tau_b, tau_c = (_scipy(one, other, variant) for variant in "bc")
-    names, cluster = np.unique(reference_ids, return_inverse=True)
-    resamples = min(resamples, max(_LEAST, _WORK // max(len(names), 1) ** 2))
     if math.isnan(tau_b):
         return Kendall(tau_b, (math.nan, math.nan), tau_c, len(one), 0)
+    names, cluster = np.unique(reference_ids, return_inverse=True)
     same, one_differs, other_differs = _between(one, other, cluster, len(names))
-    taus = []
+    taus: list[float] = []
     for times in draws(len(names), resamples, seed):
         # Each pair of cases as often as both were drawn; copies of one case are tied and count nowhere.
         net, x, y = (np.einsum("nc,nc->n", times @ m, times) for m in (same, one_differs, other_differs))
-        taus.append(np.divide(net, np.sqrt(x * y), out=np.full(len(net), math.nan), where=x * y > 0))
-    return Kendall(tau_b, percentiles(np.concatenate(taus), confidence), tau_c, len(one), resamples)
+        taus += np.divide(net, np.sqrt(x * y), out=np.full(len(net), math.nan), where=x * y > 0).tolist()
+        if len(taus) * len(names) ** 2 >= _WORK:
+            break
+    return Kendall(tau_b, percentiles(np.array(taus), confidence), tau_c, len(one), len(taus))
 
 
 def ceiling(ratings_RP: np.ndarray) -> list[tuple[float, int]]:

@@ -18,9 +18,7 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
-from reeval.metrics.intervals import RESAMPLES
-
-_PORTION = 250
+from reeval.metrics.intervals import RESAMPLES, draws, envelope, percentiles
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,11 +87,9 @@ def curve(
     D = 100 * (below_significant[-1] - below_significant) / significant
     R = 100 * below_insignificant / insignificant
     area = float(ranks.area(np.ones((1, len(names)), int))[0])
-    low, high = _newcombe(area, significant, insignificant, confidence)
-    ends = _bootstrap(ranks, len(names), confidence, resamples, seed)
-    if ends is not None:
-        low, high = min(low, ends[0]), max(high, ends[1])
-    return Curve(np.append(thresholds, np.inf)[::-1], D[::-1], R[::-1], area, (low, high))
+    areas = np.concatenate([ranks.area(times) for times in draws(len(names), resamples, seed)])
+    ends = envelope(_newcombe(area, significant, insignificant, confidence), percentiles(areas, confidence))
+    return Curve(np.append(thresholds, np.inf)[::-1], D[::-1], R[::-1], area, ends)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,35 +107,15 @@ class _Ranks:
 
     def area(self, times_NC: np.ndarray) -> np.ndarray:
         """[N] areas where each of C references occurs so many times; nan where one kind of pair does not."""
-        weight_NP = times_NC[:, self.cluster_P]
-        significant_NP, insignificant_NP = np.where(self.gold_P, weight_NP, 0), np.where(self.gold_P, 0, weight_NP)
-        before_NP = np.pad(np.cumsum(insignificant_NP, axis=1), ((0, 0), (1, 0)))
+        gold_P, parsed = self.gold_P, len(self.score_P)
+        significant_NS, insignificant_NI = times_NC[:, self.cluster_P[gold_P]], times_NC[:, self.cluster_P[~gold_P]]
+        scores_S, scores_I = self.score_P[gold_P[:parsed]], self.score_P[~gold_P[:parsed]]
+        before_NI = np.pad(np.cumsum(insignificant_NI, axis=1), ((0, 0), (1, 0)))
         # What a significant pair wins: the insignificant ones below it, and half of those beside it.
-        below, up_to = (before_NP[:, np.searchsorted(self.score_P, self.score_P, side)] for side in ("left", "right"))
-        won_N = np.sum(significant_NP[:, : len(self.score_P)] * (below + up_to), axis=1) / 2
-        all_N = significant_NP.sum(1) * insignificant_NP.sum(1)
+        below, up_to = (before_NI[:, np.searchsorted(scores_I, scores_S, side)] for side in ("left", "right"))
+        won_N = np.einsum("ns,ns->n", significant_NS[:, : len(scores_S)], below + up_to) / 2
+        all_N = significant_NS.sum(1) * insignificant_NI.sum(1)
         return np.divide(won_N, all_N, out=np.full(len(all_N), math.nan), where=all_N > 0)
-
-
-def _bootstrap(
-    ranks: _Ranks, references: int, confidence: float, resamples: int, seed: int
-) -> tuple[float, float] | None:
-    """Percentile ends over resampled references; None where no resample has pairs of both kinds."""
-    random = np.random.default_rng(seed)
-    areas = np.concatenate(
-        [
-            ranks.area(
-                random.multinomial(references, np.full(references, 1 / references), min(_PORTION, resamples - i))
-            )
-            for i in range(0, resamples, _PORTION)
-        ]
-    )
-    areas = areas[~np.isnan(areas)]
-    if not areas.size:
-        return None
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(areas, [tail, 100 - tail])
-    return float(low), float(high)
 
 
 def _newcombe(area: float, m: int, n: int, confidence: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ conservative: at least as wide as either.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -92,14 +93,24 @@ def resampled(
 
 
 def draws(references: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each reference occurs in a resample, int [n, C], in portions of them.
+    """How often each of C references occurs in each resample, float [n, C], in portions of at most 250 resamples.
 
-    To draw C references with replacement is to draw how often each occurs.
+    To draw C references with replacement is to draw how often each occurs. Of the same arguments the same comes, so
+    that what is compared is compared on the same resamples.
     """
+    for portion in _drawn(references, resamples, seed):
+        yield portion.astype(float)
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn(references: int, resamples: int, seed: int) -> list[np.ndarray]:
+    # Drawing takes longer than most of what is done with the draws, and a study asks for the same ones many times.
     random = np.random.default_rng(seed)
-    even = np.full(references, 1 / references) if references else np.zeros(0)
-    for start in range(0, resamples, _PORTION):
-        yield random.multinomial(references, even, min(_PORTION, resamples - start))
+    even = np.full(references, 1 / references)
+    return [
+        random.multinomial(references, even, min(_PORTION, resamples - start)).astype(np.uint16)
+        for start in range(0, resamples, _PORTION)
+    ]
 
 
 def intervals_of(

@@ -7,7 +7,8 @@ where it is the same. A comparison with a candidate that was not judged is none 
 A chain is in order where all its comparisons are concordant. Its Kendall's tau-b is (concordant - discordant) /
 sqrt(comparisons x those with different values), over comparisons with different levels in the first factor and over
 all in the second, one with an unjudged candidate counting as different; it is 0 where all values are the same. Their
-mean is over chains, each with the same weight.
+mean is over chains, each with the same weight; its interval is of a bootstrap of chains, and where that knows nothing,
+because all chains have the same tau, Wilson's for the mean of so many values with two ends.
 """
 
 import dataclasses
@@ -98,9 +99,11 @@ def ordering(
         return Share(rate, envelope(rate.wilson(confidence), percentiles(100 * drawn_share, confidence)))
 
     mean = float(tau.mean())
-    # tau lies from -1 to 1: a mean of shares of (1 + tau)/2, of which none varies more than right and wrong would.
-    free = wilson((1 + mean) / 2, len(names), confidence)
-    ends = envelope((2 * free[0] - 1, 2 * free[1] - 1), percentiles(drawn[:, 7] / drawn[:, 5], confidence))
+    ends = percentiles(drawn[:, 7] / drawn[:, 5], confidence)
+    if (tau == tau[0]).all():
+        # All chains alike leave nothing to resample. (1 + tau)/2 lies from 0 to 1 as a share does.
+        low, high = wilson((1 + mean) / 2, len(names), confidence)
+        ends = 2 * low - 1, 2 * high - 1
     return Ordering(
         **{
             name: share(kind, compared.sum(), drawn[:, 1 + i] / drawn[:, 0])

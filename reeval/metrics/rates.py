@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
+import statistics
 
 import numpy as np
-from scipy import stats
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Rate:
         """
         if not self.n:
             return math.nan, math.nan
-        low, high = stats.binomtest(self.right, self.n).proportion_ci(confidence, method="wilson")
+        low, high = wilson(self.right / self.n, self.n, confidence)
         # Rounding can leave 99.99999999999999 at an end that is 100.
         at_floor, at_ceiling = self.right == 0, self.right == self.n
-        return 0.0 if at_floor else 100 * float(low), 100.0 if at_ceiling else 100 * float(high)
+        return 0.0 if at_floor else 100 * low, 100.0 if at_ceiling else 100 * high
 
 
 def rate(right: np.ndarray, among: np.ndarray) -> Rate:
@@ -44,7 +44,7 @@ def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float
     Of such values none have a greater variance than those that are all 0 or 1, for which it was made: about others it
     is wider than it has to be.
     """
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)

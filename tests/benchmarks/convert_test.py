@@ -87,6 +87,9 @@ def test_rexval(tmp_path, capsys, rule, significant):
     assert first.metadata["mean_errors"]["omitted finding"] == {"significant": 4 / 6, "insignificant": 0}
     assert first.metadata["mean_errors"]["false finding"] == {"significant": 0, "insignificant": 1}
     assert first.metadata["rule"] == f"significant when {counts.RULES[rule or 'majority']}"
+    assert first.metadata["ratings"] == {
+        str(rater): {"significant": int(rater < 4), "insignificant": 1} for rater in RATERS
+    }
     assert not stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) & 0o077
     out, err = capsys.readouterr()
     assert "8 pairs of 2 references" in out and SECRET not in out + err
@@ -161,6 +164,8 @@ def test_radevalx(tmp_path, rule):
     assert [pair.significant for pair in made] == [True, False, False]
     assert made[0].metadata["mean_errors"]["8"] == {"significant": 2, "insignificant": 0}
     assert made[1].metadata["mean_errors"]["1"] == {"significant": 0, "insignificant": 3}
+    # The two raters gave one number together.
+    assert made[0].metadata["ratings"] == {"both": {"significant": 3, "insignificant": 0}}
     assert (made[0].reference, made[0].candidate) == (f"{SECRET} 0", f"it {SECRET}")
 
 
@@ -312,6 +317,76 @@ def test_what_cannot_be_mapped(tmp_path, capsys):
 )
 def test_a_wrong_mapping(tmp_path, capsys, old, new, says):
     assert says in refused(tmp_path, capsys, *mapped(tmp_path, BY_ROWS.replace(old, new), ROWS))
+
+
+BY_READERS = """
+[columns]
+reference_id = "study"
+reference = "before"
+candidate = "after"
+[severities]
+major = "significant"
+minor = "insignificant"
+[ratings]
+amy = "a"
+ben = {significant = "b1", insignificant = "b0"}
+cat = "c"
+"""
+
+
+def read_by(*said):
+    made = {"study": 5, "before": f"right {SECRET}", "after": f"left {SECRET}"}
+    return [made | dict(zip(("a", "b1", "b0", "c"), cells, strict=True)) for cells in said]
+
+
+def test_what_each_rater_said(tmp_path, capsys):
+    rows = read_by(("Major", "2", "", "minor"), ("minor", "0", "1", ""), ("", "", "", ""))
+    made = run(tmp_path, *mapped(tmp_path, BY_READERS.replace("[sev", 'label = "l"\noptional = ["label"]\n[sev'),
+                                 [row | {"l": "minor"} for row in rows]))  # fmt: skip
+    ratings = [
+        {"amy": "significant", "ben": {"significant": 2, "insignificant": 0}, "cat": "insignificant"},
+        {"amy": "insignificant", "ben": {"significant": 0, "insignificant": 1}},
+        {},
+    ]
+    assert [pair.metadata.get("ratings", {}) for pair in made] == ratings
+    assert [pair.label for pair in made] == ["insignificant"] * 3
+    # Without a label of its own a pair has its raters'.
+    for rule, labels in (("majority", ["significant", "insignificant"]), ("any", ["significant", "insignificant"])):
+        made = run(tmp_path, *mapped(tmp_path, BY_READERS, rows[:2]), f"--rule={rule}")
+        assert [pair.label for pair in made] == labels
+    one_of_three = read_by(("major", "0", "0", "minor"))
+    assert run(tmp_path, *mapped(tmp_path, BY_READERS, one_of_three))[0].label == "insignificant"
+    assert run(tmp_path, *mapped(tmp_path, BY_READERS, one_of_three), "--rule=any")[0].label == "significant"
+    (tmp_path / "out.jsonl").unlink()
+    line = refused(tmp_path, capsys, *mapped(tmp_path, BY_READERS, rows[:2]), "--rule=mean")
+    assert "row 1 (line 2): the rule mean needs numbers of errors" in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"b0"}', '"b0", more = "x"}', "ratings.ben.more: unknown"),
+        (', insignificant = "b0"}', "}", "ratings.ben.insignificant: missing"),
+        ('amy = "a"', "amy = 1", "ratings.amy: must be text"),
+        ('amy = "a"', 'amy = "x"', "no column 'x'"),
+        ('amy = "a"', 'amy = "b1"', "column 'b1': holds a value that [severities]"),
+        ('cat = "c"', 'cat = {significant = "c", insignificant = "c"}', "column 'c': must be a number of errors"),
+        ("[ratings]", "[ratigns]", "ratigns: unknown"),
+    ],
+)
+def test_wrong_raters(tmp_path, capsys, old, new, says):
+    rows = read_by(("Major", "2", "", "minor"))
+    assert says in refused(tmp_path, capsys, *mapped(tmp_path, BY_READERS.replace(old, new), rows))
+
+
+def test_raters_that_disagree_between_the_rows_of_a_pair(tmp_path, capsys):
+    toml = BY_ROWS.replace("[types]", '[ratings]\namy = "by_amy"\n[types]')
+    rows = [row | {"by_amy": "major"} for row in ROWS]
+    assert run(tmp_path, *mapped(tmp_path, toml, rows))[0].metadata["ratings"] == {"amy": "significant"}
+    (tmp_path / "out.jsonl").unlink()
+    rows[2]["by_amy"] = "minor"
+    line = refused(tmp_path, capsys, *mapped(tmp_path, toml, rows))
+    assert "row 3 (line 4): rater 'amy': another rating than at" in line
 
 
 def test_rows_that_disagree(tmp_path, capsys):
