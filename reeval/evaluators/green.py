@@ -47,9 +47,10 @@ def _errors(text: str, repairs: Counter[str]) -> list[Error]:
     # The prompt may stand before the answer, with the same headings: the last ones count.
     sections: dict[str, str] = {}
     headings = list(_HEADING.finditer(text))
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    for heading, end in zip(headings, ends, strict=False):
         name = " ".join(heading[1].split()).casefold()
-        body = text[heading.end() : following.start() if following else len(text)].strip()
+        body = text[heading.end() : end].strip()
         if name in sections and name in _SECTIONS.values() and not _PLACEHOLDER.search(sections[name]):
             repairs["repeated section"] += 1
         sections[name] = body

@@ -1,8 +1,9 @@
 """`reeval compare`: the evaluators of a config judge what is missing, then they are compared."""
 
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from reeval import hosts, pairs
 from reeval.evaluators.evaluator import Evaluator, signature
 from reeval.files import write_atomically
 from reeval.judgements import Judgement
-from reeval.study import judging, settings
+from reeval.study import judging, settings, tables, writers
 from reeval.study.compare import compare
+from reeval.study.graded import level
 
 Judged = dict[str, dict[str, list[Judgement]]]
 
@@ -30,6 +32,7 @@ def run(config: Any, workdir: str | Path) -> None:
     checked = settings.check(config)
     directory = Path(workdir)
     found = pairs.read(checked["pairs"])
+    _comparable(checked["pairs"], found)
     evaluators = settings.evaluators(checked, found, directory)
     directory.mkdir(parents=True, exist_ok=True)
     record = {"pairs": {"path": str(Path(checked["pairs"]).resolve())}, "config": checked}
@@ -44,10 +47,21 @@ def run(config: Any, workdir: str | Path) -> None:
         signatures=signatures(evaluators),
         **{name: checked[name] for name in ("seed", "resamples", "permutations", "confidence")},
     )
-    write_atomically(directory / "compare.json", json.dumps(compared, indent=2) + "\n")
+    writers.write(directory, compared)
+    tables.show(compared)
     if failed:
         raise judging.Failed(
             f"compared without {', '.join(failed)}, which could not go on; the same command tries them again"
+        )
+
+
+def _comparable(path: str, found: Sequence[pairs.Pair]) -> None:
+    """Said now, not after hours of judging."""
+    known = (p.errors is not None or p.label is not None or not math.isnan(level(p)) for p in found)
+    if not any(known) and not any(pair.metadata.get("ratings") for pair in found):
+        raise ValueError(
+            f"{path}: its pairs have no errors, label, metadata.level or metadata.ratings, so there is nothing to "
+            "compare evaluators with"
         )
 
 

@@ -20,6 +20,7 @@ SPANS = verdicts.render_spans(Verdict((ERROR,)))
 PAIRS = [
     Pair(f"p{n}", f"r{n}", f"Small right effusion. Number {n}.", f"Small left effusion. Number {n}.") for n in range(6)
 ]
+NULL = b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}'
 SECRETS = ("effusion", "Number", "sk-Quagga")
 
 
