@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reeval.evaluators.evaluator import encodable
 from reeval.pairs import Pair
 from reeval.synth import tables
 
@@ -114,13 +115,22 @@ def _json(path: Path) -> Iterator[tuple[str, Row | str]]:
                 continue
             where = f"{path}:{number}"
             try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                row = _encodable(json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")))
             except UnicodeDecodeError:
                 yield where, "is not UTF-8"
             except (ValueError, RecursionError):
                 yield where, "is not JSON"
             else:
                 yield where, row if isinstance(row, dict) else "is no JSON object"
+
+
+def _encodable(value: Any) -> Any:
+    """With nothing that no file can hold."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return {_encodable(k): _encodable(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row | str]]:

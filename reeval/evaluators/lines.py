@@ -156,6 +156,9 @@ def _error(fields: list[str], repairs: Counter[str], severities: bool) -> Error:
     after: str | None = None
     order: list[str] = []
     unknown_aspect = False
+    if len(fields) > 3 and fields[0].strip("#. ").isdigit():  # a table's first column
+        fields = fields[1:]
+        repairs["bullet"] += 1
     for field in fields:
         is_span = bool(_ARROW.search(_hidden(field))) or bool(_BETWEEN.search(field))
         found, rest = words.severity(field)
@@ -171,7 +174,7 @@ def _error(fields: list[str], repairs: Counter[str], severities: bool) -> Error:
             aspect = near_aspect
             order.append("aspect")
             _note(repairs, "aspect spelling" if near else "aspect", field, aspect)
-        elif severity is None and found is not None:
+        elif severity is None and found is not None and (spans or loose or "significant" in field.casefold()):
             severity, after = found, rest
             order.append("severity")
             _note(repairs, "severity", field, severity)

@@ -37,21 +37,23 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "explanation": ("explanation", "reason", "rationale", "reasoning", "comment", "justification", "description"),
 }  # fmt: skip
+_BEGIN = re.compile(r"[\[{]")
 _EMPTY = ("", "none", "n/a", "na", "null", "-")
 # Values deeper than this, or more places to begin than this, are no verdict.
 _PLACES = 200
 
 
-def find(text: str) -> Any:
-    """The JSON value that a text holds or consists of: a list of objects, or an object. None if there is none.
+def find(text: str) -> tuple[Any, str]:
+    """The JSON value that a text holds or consists of, and the rest of the text: a list of objects, or an object.
 
-    Objects one after the other, as in JSON Lines, are a list.
+    Objects one after the other, as in JSON Lines, are a list. None if there is no such value. Raises Unreadable.
     """
     decoder = json.JSONDecoder(strict=False)  # models break lines inside of strings
     found: list[Any] = []
-    at = 0
+    rest: list[str] = []
+    at = before = 0
     for _ in range(_PLACES):
-        match = re.compile(r"[\[{]").search(text, at)
+        match = _BEGIN.search(text, at)
         if match is None:
             break
         try:
@@ -61,14 +63,15 @@ def find(text: str) -> Any:
             continue
         if _speaks(value):
             found.append(value)
+            rest.append(text[before : match.start()])
+            before = at
+    outside = "\n".join([*rest, text[before:]])
     if not found:
-        return None
-    if len(found) == 1:
-        return found[0]
-    if all(isinstance(value, dict) and _is_error(value) for value in found):
-        return found
+        return None, text
+    if all(isinstance(value, dict) and _is_error(value) for value in found) and len(found) > 1:
+        return found, outside
     if all(value == found[0] for value in found):
-        return found[0]
+        return found[0], outside
     raise Unreadable("has several answers in JSON")
 
 

@@ -25,6 +25,8 @@ _THOUGHTS = "think|thinking|thought|reasoning|reflection|scratchpad"
 _CHANNEL, _MESSAGE = "<|channel|>", "<|message|>"
 _SPECIAL = re.compile(r"<\|[\w ]{1,24}\|>|</?s>|<(?:end|start)_of_turn>|<eos>|<bos>|\[/?INST\]")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[\w-]*[ \t]*$", re.M)
+# A line that leads to what follows, and what it may call that.
+_HEADING = {"error", "errors", "difference", "differences", "discrepancy", "discrepancies"}
 _PREAMBLE = re.compile(r"[^|]{0,160}:")
 # Words of who tells of errors in sentences.
 _WARY = re.compile(
@@ -45,8 +47,10 @@ _ECHO = {
     for prompt in prompts.PROMPTS.values()
     for text in (*prompt.instructions.values(), *prompt.reports.values(), prompt.second, prompt.system or "")
     for line in text.splitlines()
-    if _key(line)
+    if " " in _key(line)
 }
+# How a report begins in them: where reports are repeated, a line of theirs may say "None".
+_REPORT = re.compile(r"(?:reference|candidate)(?: report)?\s*:", re.I)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ def _errors(text: str, repairs: Counter[str], severities: bool) -> list[Line]:
     echoed, nothing = 0, 0
     rows = [line for line in text.split("\n") if line]
     for number, line in enumerate(rows, start=1):
-        if _key(lines.without_bullet(line)) in _ECHO or _key(line) in _ECHO:
+        if _key(lines.without_bullet(line)) in _ECHO or _key(line) in _ECHO or _REPORT.match(line):
             echoed += 1
         elif words.nothing(lines.without_bullet(line)):
             nothing += 1
@@ -194,12 +198,15 @@ def _errors(text: str, repairs: Counter[str], severities: bool) -> list[Line]:
         else:
             prose.append(line)
     if not found:
-        value = objects.find(text)
+        value, outside = objects.find(text)
         if value is not None:
-            if nothing:
+            made = objects.read(value, severities=severities)
+            if made and nothing:
                 raise Unreadable("says both none and errors")
+            if not made and (echoed or any(map(_tells_of_errors, filter(None, outside.split("\n"))))):
+                raise Unreadable("says none beside other words on errors")
             repairs["json"] += 1
-            return objects.read(value, severities=severities)
+            return made
     if found and nothing:
         raise Unreadable("says both none and errors")
     if not found and not nothing:
@@ -214,9 +221,12 @@ def _errors(text: str, repairs: Counter[str], severities: bool) -> list[Line]:
 
 def _tells_of_errors(line: str) -> bool:
     """Whether words beside "none" may tell of an error; a heading such as "Here are the errors:" does not."""
-    if _PREAMBLE.fullmatch(line) and not re.search("significant", line, re.I):
+    if words.nothing(lines.without_bullet(line)):
         return False
-    return line != lines.without_bullet(line) or _WARY.search(line) is not None
+    wary = {word.casefold() for word in _WARY.findall(line)}
+    if _PREAMBLE.fullmatch(line):
+        wary -= _HEADING
+    return line != lines.without_bullet(line) or bool(wary)
 
 
 def _severities(text: str, count: int, repairs: Counter[str]) -> list[str]:

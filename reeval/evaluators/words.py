@@ -99,6 +99,8 @@ def severity(text: str) -> tuple[str | None, str]:
     if match is None:
         return None, ""
     rest = match[2] or ""
+    if re.fullmatch(r"[\d\s,;&()]+|\d.*", rest):  # how many, or which of them, are so
+        return None, ""
     if _ANY_SEVERITY.match(rest) or re.match(r"(?:or|and|/|vs)\b", rest, re.I):
         return None, ""
     return _SEVERITY_OF[_plain(match[1])], rest.strip(" )*_`")

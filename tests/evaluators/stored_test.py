@@ -171,6 +171,17 @@ def test_raw_text_of_one_pass_and_of_two(tmp_path):
     assert judged(path, "text", "two_pass", text="first one", second_text="then")["p0"].raw[1] == "minor"
 
 
+def test_half_a_surrogate_pair_in_a_stored_output_can_be_written_again(tmp_path):
+    path = tmp_path / "t.jsonl"
+    rows = [f'{{"pair_id": "p{n}", "text": "none\\n\\ud800"}}' for n in range(4)]
+    found = judged(jsonl(path, rows), "text")
+    judgements.lines(found.values()).encode()
+    rows = [json.dumps({"pair_id": "p0", "parse_status": "ok", "significant": True, "errors": [vars_of(ERROR)]})]
+    found = judged(jsonl(path, [rows[0].replace("left", "\\ud800")]), "judgements")
+    judgements.lines(found.values()).encode()
+    assert found["p0"].significant is True
+
+
 def test_a_table_that_breaks_in_the_middle_keeps_what_stands_before(tmp_path, capsys):
     path = tmp_path / "t.csv"
     path.write_text('pair_id,text\np0,none\np1,"none\np2,none\n')

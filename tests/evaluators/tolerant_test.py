@@ -135,6 +135,7 @@ LINES = {
     "clinically": FIRST.replace("significant", "clinically significant"),
     "labels": 'Type: inaccuracy | Aspect: laterality | "right effusion" => "left effusion" | Severity: significant',
     "columns": "inaccuracy | laterality | right effusion | left effusion | significant",
+    "numbered table": f"| # | Type | Aspect | Words | Severity |\n|---|---|---|---|---|\n| 1 | {FIRST} |",
     "quoted columns": 'inaccuracy | laterality | "right effusion" | "left effusion" | significant',
     "semicolons": FIRST.replace(" | ", "; "),
     "commas": FIRST.replace(" | ", ", "),
@@ -213,7 +214,7 @@ def test_what_a_field_can_only_mean(line, error):
         "No errors.", "There are no differences.", "No differences were found between the two reports.",
         "No clinically significant errors.", "There are no discrepancies between the reference and candidate reports.",
         "The reports are identical.", "[]", '{"errors": []}', '```json\n{"errors": []}\n```', "<think>hm</think>none",
-        "I compared both reports line by line.\n\nnone", "Here are the errors:\nnone", '{"errors": "none"}',
+        "I compared both reports line by line.\n\nnone", "Here are the errors:\nnone", "Errors:\nNone", '{"errors": "none"}',
     ],
 )  # fmt: skip
 def test_nothing_in_other_words_is_none_and_counted(text):
@@ -252,6 +253,12 @@ def test_nothing_in_other_words_is_none_and_counted(text):
         ('{"errors": []} {"errors": [{"type": "omission", "severity": "minor"}]}', "several answers"),
         ('{"significant_errors": []}', "one severity alone"),
         ("[1, 2]", "no verdict in it"),
+        ("The candidate misses the pneumothorax. []", "says none beside other words"),
+        ('Without errors I would say {"errors": []}, but the pneumothorax is lost.', "says none beside other words"),
+        ("The candidate misses a pneumothorax:\nnone", "says none beside other words"),
+        ('inaccuracy | severe | "x" => "y"', "line 1 has no severity"),
+        ("inaccuracy | degree | severe | minor | insignificant", "line 1 has"),
+        ('omission | device | "x" => "" | significant: 2', "line 1 has"),
     ],
 )
 def test_what_cannot_be_read_is_no_verdict_and_says_why_in_none_of_its_words(text, problem):
@@ -321,6 +328,8 @@ def test_severities_of_a_second_pass_in_other_forms(text):
         ("1. significant\n3. insignificant", "whose numbers do not count"),
         ('["significant", "unclear"]', "no severity for an error"),
         ("significant or insignificant\nsignificant", "1 severities for 2 errors"),
+        ("Significant: 1\nInsignificant: 1", "0 severities for 2 errors"),
+        ("Significant: 1, 2\nInsignificant: 3", "0 severities for 2 errors"),
         ("", "no text"),
     ],
 )

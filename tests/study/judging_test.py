@@ -69,7 +69,7 @@ def test_only_what_is_new_or_changed_is_judged(tmp_path):
         *PAIRS[2:],
         dataclasses.replace(PAIRS[0], pair_id="new"),
     ]
-    made, asked = judge(tmp_path, Fake(), changed)
+    asked = judge(tmp_path, Fake(), changed)[1]
     assert sorted(asked) == ["new", "p1"]
     folder = tmp_path / "judgements" / "fake"
     assert [each.pair_id for each in judgements.read(folder / "one_pass.jsonl")] == [
