@@ -167,11 +167,11 @@ class _Asking:
                 if self._answer([*messages, answered, prompts.second_message(version)]) is None:
                     return None
         except _Failed as failure:
-            return self._made(f"{NO_ANSWER}: pass {len(self.answers) + 1}: {failure}", tolerant.Reading(None, {}))
+            return self._made(f"{NO_ANSWER}: pass {len(self.answers) + 1}: {failure}", tolerant.Reading(None))
         finished = [answer.finish != "length" for answer in self.answers]
         status, reading = tolerant.read_answers(self.mode, [a.text for a in self.answers], finished)
         if any(answer.finish == "content_filter" for answer in self.answers):
-            status, reading = f"pass {len(self.answers)}: stopped by a content filter", tolerant.Reading(None, {})
+            status, reading = f"pass {len(self.answers)}: stopped by a content filter", tolerant.Reading(None)
         return self._made(status, reading)
 
     def _names_errors(self, first: Answer) -> bool:
@@ -202,15 +202,18 @@ class _Asking:
 
     def _asked(self, messages: Sequence[prompts.Message]) -> Answer:
         assert self.server is not None
+        number = f"pass {len(self.answers) + 1}"
         for _ in range(_EMPTY_TRIES):
             try:
                 answer = self.server.ask(messages, self.evaluator._options.seed)
             except Refused as error:
                 if not self.heard.anything:
-                    raise NoAnswer(f"it refuses the question: {error}") from None
+                    raise NoAnswer(f"{number}: it refuses the question: {error}") from None
                 raise _Failed(f"refused ({error})") from None
-            except TooMany as error:
-                raise NoAnswer("HTTP 429") from error
+            except TooMany:
+                raise NoAnswer(f"{number}: HTTP 429") from None
+            except NoAnswer as error:
+                raise NoAnswer(f"{number}: {error}") from None
             self.heard.anything = True
             answer = dataclasses.replace(answer, text=encodable(answer.text))
             if answer.text.strip() or answer.finish in ("length", "content_filter"):

@@ -47,35 +47,34 @@ class JudgeEvaluator:
         mesh = tuple(settings["mesh"])
         if len(mesh) != 3:
             raise ValueError(f"mesh={mesh!r} must be three whole numbers, such as (-1, 1, 1)")
-        images = any(pair.image is not None for pair in pairs)
-        self._scorers = {
-            mode: Scorer(
-                Settings(
-                    model=settings["model"],
-                    adapter=settings["adapter"] or None,
-                    mode=mode,
-                    prompt=settings["prompt"] or None,
-                    dtype=settings["dtype"] or None,
-                    mesh=mesh,  # type: ignore[arg-type]  # three, as has been made sure
-                    slots=settings["slots"],
-                    max_answer_tokens=settings["max_answer_tokens"],
-                    grammar=settings["grammar"],
-                ),
-                images=images,
+        self._images = any(pair.image is not None for pair in pairs)
+        self._settings = {
+            mode: Settings(
+                model=settings["model"],
+                adapter=settings["adapter"] or None,
+                mode=mode,
+                prompt=settings["prompt"] or None,
+                dtype=settings["dtype"] or None,
+                mesh=mesh,  # type: ignore[arg-type]  # three, as has been made sure
+                slots=settings["slots"],
+                max_answer_tokens=settings["max_answer_tokens"],
+                grammar=settings["grammar"],
             )
             for mode in self.modes
         }
+        # These never load their weights: what two modes and other evaluators need in turn is not held all the while.
+        self._described = {mode: Scorer(given, images=self._images) for mode, given in self._settings.items()}
 
     def identity(self, mode: str) -> Mapping[str, str]:
-        return self._scorers[mode].identity
+        return self._described[mode].identity
 
     def content(self, pair: Pair) -> str:
-        return content_sha256(pair, images=next(iter(self._scorers.values())).sees)
+        return content_sha256(pair, images=next(iter(self._described.values())).sees)
 
     def judge(self, pairs: Sequence[Pair], mode: str) -> Iterator[Judgement]:
         """Seconds are those since the judgement before: pairs are judged several at a time, and only their mean, in
         which compilation counts, means something."""
-        scorer = self._scorers[mode]
+        scorer = Scorer(self._settings[mode], images=self._images)
         lengths: dict[str, int] = {}
         taken: list[Pair] = []
         most = scorer.most_tokens()

@@ -18,6 +18,7 @@ from reeval.evaluators.tolerant import Reading
 from reeval.judgements import OK, REPAIRED, Judgement
 from reeval.pairs import Pair
 from reeval.settings import Field
+from reeval.taxonomy import SEVERITIES, TYPES
 
 FORMATS = ("judgements", "text", "green", "crimson")
 FIELDS: Mapping[str, Field] = {
@@ -171,6 +172,12 @@ def _judgement(pair_id: str, row: Row) -> Judgement:
     made = judgements.judgement({**plain, "pair_id": pair_id})
     if made.parsed and made.significant is None:
         raise ValueError("field 'significant': missing, though the status says that it was parsed")
+    for error in made.errors or ():
+        spans = (error.reference_span, error.candidate_span)
+        if error.type not in TYPES or error.severity not in SEVERITIES or not all(isinstance(s, str) for s in spans):
+            raise ValueError("field 'errors': has a type, a severity or a span that is none")
+    if made.probability is not None and not 0 <= made.probability <= 1:
+        raise ValueError("field 'probability': must be from 0 to 1")
     listed = None if made.errors is None else any(error.significant for error in made.errors)
     if listed is not None and made.significant not in (None, listed):
         raise ValueError("field 'significant': does not agree with the severities in 'errors'")

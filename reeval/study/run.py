@@ -18,18 +18,23 @@ from reeval.study.graded import level
 Judged = dict[str, dict[str, list[Judgement]]]
 
 
-def run(config: Any, workdir: str | Path) -> None:
+def run(config: Any, workdir: str | Path, *, allow_remote: bool = False) -> None:
     """Run a study, or go on with it.
 
     An evaluator that cannot go on is named in one line, with the reason; the others are run and compared without it,
     and at the end the command fails, so that nobody takes the comparison for the whole one.
 
+    Args:
+        allow_remote: whether reports may go to endpoints on other machines, whatever the config says of each.
     Raises:
         ValueError: for a config, pairs or files that cannot be used, before anything is judged.
         judging.Failed: if some evaluator could not go on.
         hosts.Stopped: on SIGTERM.
     """
     checked = settings.check(config)
+    for each in checked["evaluators"].values():
+        if allow_remote and "allow_remote" in each:
+            each["allow_remote"] = True
     directory = Path(workdir)
     found = pairs.read(checked["pairs"])
     _comparable(checked["pairs"], found)

@@ -102,14 +102,14 @@ def test_what_the_first_pass_says_stays_where_the_second_fails(tmp_path):
 @pytest.mark.parametrize(
     ("reply", "status"),
     [
-        (Reply(status=500, body=b"{}"), "no answer: HTTP 500"),
-        (Reply(SAID, wait=1.0), "no answer: nothing within 0.5 s"),
-        (Reply(SAID, cut=30), "no answer: connection refused or cut"),
-        (Reply(body=b"<html>"), "no answer: what it answers is no chat completion"),
-        (Reply(body=b'{"choices": []}'), "no answer: what it answers is no chat completion"),
+        (Reply(status=500, body=b"{}"), "no answer: pass 1: HTTP 500"),
+        (Reply(SAID, wait=1.0), "no answer: pass 1: nothing within 0.5 s"),
+        (Reply(SAID, cut=30), "no answer: pass 1: connection refused or cut"),
+        (Reply(body=b"<html>"), "no answer: pass 1: what it answers is no chat completion"),
+        (Reply(body=b'{"choices": []}'), "no answer: pass 1: what it answers is no chat completion"),
         (Reply(body=NULL), "no answer: pass 1: an empty answer"),
         (Reply("  \n"), "no answer: pass 1: an empty answer"),
-        (Reply(status=429, headers={"Retry-After": "0.01"}, body=b"{}"), "no answer: HTTP 429"),
+        (Reply(status=429, headers={"Retry-After": "0.01"}, body=b"{}"), "no answer: pass 1: HTTP 429"),
         (Reply(status=400, body=b"{}"), "no answer"),
     ],
 )  # fmt: skip
@@ -131,6 +131,22 @@ def test_one_question_that_never_gets_an_answer_is_a_failure_of_its_pair_and_ask
         reply = Reply(SAID)
         (mended,) = evaluator(chat.url, tmp_path).judge(PAIRS[3:4], "one_pass")
         assert mended.parse_status == "ok"
+
+
+def test_where_the_second_pass_gets_no_answer_the_first_is_not_asked_again(tmp_path):
+    broken = True
+
+    def reply(question):
+        if len(question.body["messages"]) == 1:
+            return Reply(SPANS if number_of(question) == 0 else "none")
+        return Reply(status=500, body=b"{}") if broken else Reply("significant")
+
+    with ChatServer(reply) as chat:
+        made = {each.pair_id: each for each in evaluator(chat.url, tmp_path).judge(PAIRS[:2], "two_pass")}
+        assert made["p0"].parse_status == "no answer: pass 2: HTTP 500" and made["p1"].parse_status == "ok"
+        broken, before = False, len(chat.questions)
+        (mended,) = evaluator(chat.url, tmp_path).judge(PAIRS[:1], "two_pass")
+        assert mended.errors == (ERROR,) and len(chat.questions) == before + 1
 
 
 def test_every_fault_once_costs_no_pair(tmp_path):

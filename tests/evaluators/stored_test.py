@@ -1,6 +1,7 @@
 """Others' outputs: each format is read, and a broken row costs its own pair, is named, and no other."""
 
 import csv
+import dataclasses
 import json
 
 import pytest
@@ -14,6 +15,7 @@ from reeval.verdicts import Verdict
 
 SECRET = "effusion"
 ERROR = Error("inaccuracy", "laterality", "right effusion", "left effusion", "significant")
+ERROR_ROW = {name: value for name, value in dataclasses.asdict(ERROR).items() if value is not None}
 SAID = verdicts.render(Verdict((ERROR,)))
 SPANS = verdicts.render_spans(Verdict((ERROR,)))
 PAIRS = [Pair(f"p{n}", f"r{n}", "Right effusion.", "Left effusion.") for n in range(4)]
@@ -47,7 +49,7 @@ def test_our_own_judgements_come_back_as_they_were(tmp_path):
 def test_what_reeval_score_writes_is_read_and_the_gold_errors_beside_it_are_not(tmp_path):
     verdict = {"errors": [{"type": "omission", "aspect": "device", "severity": "insignificant", "probability": 0.2,
                            "reference_span": "a", "candidate_span": ""}]}  # fmt: skip
-    row = {"pair_id": "p0", "errors": [vars_of(ERROR)], "score": 0.8, "significant": False, "probability": 0.2,
+    row = {"pair_id": "p0", "errors": [ERROR_ROW], "score": 0.8, "significant": False, "probability": 0.2,
            "verdict": verdict, "raw": ["text"], "parse_status": "ok", "signature": "reeval:1"}  # fmt: skip
     failed = {"pair_id": "p1", "score": None, "significant": None, "probability": None, "verdict": None, "raw": ["?"],
               "parse_status": "line 1 does not", "signature": "reeval:1"}  # fmt: skip
@@ -71,11 +73,6 @@ def cell(value):
     return "" if value is None else json.dumps(value) if isinstance(value, dict | list | bool) else value
 
 
-def vars_of(error):
-    return {"type": error.type, "aspect": error.aspect, "reference_span": error.reference_span,
-            "candidate_span": error.candidate_span, "severity": error.severity}  # fmt: skip
-
-
 def test_a_file_of_both_modes_as_reeval_eval_writes_them_gives_each_its_rows(tmp_path):
     rows = [
         {"pair_id": "p0", "mode": mode, "raw": ["x"], "parse_status": "ok", "errors": [], "significant": False,
@@ -88,7 +85,7 @@ def test_a_file_of_both_modes_as_reeval_eval_writes_them_gives_each_its_rows(tmp
 
 
 def test_broken_rows_are_named_with_their_line_and_cost_only_their_pairs(tmp_path, capsys):
-    good = {"pair_id": "p0", "parse_status": "ok", "errors": [vars_of(ERROR)], "significant": True}
+    good = {"pair_id": "p0", "parse_status": "ok", "errors": [ERROR_ROW], "significant": True}
     rows = [
         good,
         "{'pair_id': 'p1', \"" + SECRET,
@@ -111,6 +108,18 @@ def test_broken_rows_are_named_with_their_line_and_cost_only_their_pairs(tmp_pat
     assert "1 more rows cannot be read" in said
     assert "1 rows of pairs that have one already" in said and "1 rows of pairs that the study does not" in said
     assert "1 pairs without a row" in said and SECRET not in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"probability": 7}, {"significant": False}, {"significant": None}, {"errors": [{**ERROR_ROW, "type": "typo"}]},
+     {"errors": [{**ERROR_ROW, "severity": "major"}]}, {"errors": [{**ERROR_ROW, "reference_span": 3}]}],
+)  # fmt: skip
+def test_a_judgement_that_contradicts_itself_or_the_taxonomy_is_not_taken(tmp_path, change):
+    good = {"parse_status": "ok", "errors": [ERROR_ROW], "significant": True}
+    rows = [{**good, "pair_id": "p0"}, {**good, "pair_id": "p1", **change}]
+    found = judged(jsonl(tmp_path / "j.jsonl", rows), "judgements")
+    assert found["p0"].significant is True and found["p1"].parse_status.startswith("cannot be read: field")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +185,7 @@ def test_half_a_surrogate_pair_in_a_stored_output_can_be_written_again(tmp_path)
     rows = [f'{{"pair_id": "p{n}", "text": "none\\n\\ud800"}}' for n in range(4)]
     found = judged(jsonl(path, rows), "text")
     judgements.lines(found.values()).encode()
-    rows = [json.dumps({"pair_id": "p0", "parse_status": "ok", "significant": True, "errors": [vars_of(ERROR)]})]
+    rows = [json.dumps({"pair_id": "p0", "parse_status": "ok", "significant": True, "errors": [ERROR_ROW]})]
     found = judged(jsonl(path, [rows[0].replace("left", "\\ud800")]), "judgements")
     judgements.lines(found.values()).encode()
     assert found["p0"].significant is True

@@ -214,7 +214,8 @@ def test_what_a_field_can_only_mean(line, error):
         "No errors.", "There are no differences.", "No differences were found between the two reports.",
         "No clinically significant errors.", "There are no discrepancies between the reference and candidate reports.",
         "The reports are identical.", "[]", '{"errors": []}', '```json\n{"errors": []}\n```', "<think>hm</think>none",
-        "I compared both reports line by line.\n\nnone", "Here are the errors:\nnone", "Errors:\nNone", '{"errors": "none"}',
+        "I compared both reports line by line.\n\nnone", "Here are the errors:\nnone", "Errors:\nNone",
+        '{"errors": "none"}',
     ],
 )  # fmt: skip
 def test_nothing_in_other_words_is_none_and_counted(text):

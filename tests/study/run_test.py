@@ -123,6 +123,15 @@ def test_mistakes_end_with_one_line_before_any_work(study, tmp_path, capsys, eva
     assert not (tmp_path / "work").exists()
 
 
+def test_a_flag_lets_reports_go_to_other_machines_with_a_warning(study, capsys, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    line = study({"far": endpoint("http://192.0.2.1/v1")})
+    assert cli.main([*line, "--allow-remote"]) == 2
+    warning, mistake = capsys.readouterr().err.splitlines()
+    assert "WARNING: report text is sent to http://192.0.2.1/v1" in warning
+    assert "environment variable OPENAI_API_KEY: not set" in mistake
+
+
 def test_pairs_with_nothing_to_hold_against_are_refused(study, capsys):
     bare = [Pair("p", "r", "One.", "Two.")]
     assert cli.main(study({"bleu": {"kind": "scalar", "metric": "bleu"}}, bare)) == 2
