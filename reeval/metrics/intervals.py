@@ -158,10 +158,10 @@ def squared_and_added(
     if falls_in_second:
         y_low, y_high = y_high, y_low
     here = of(x, y)
-    return (
-        here - math.hypot(here - of(x_low, y), here - of(x, y_low)),
-        here + math.hypot(here - of(x_high, y), here - of(x, y_high)),
-    )
+    low = here - math.hypot(here - of(x_low, y), here - of(x, y_low))
+    high = here + math.hypot(here - of(x_high, y), here - of(x, y_high))
+    # A harmonic mean of two zeros is moved by neither alone.
+    return (low, high) if low < high else (of(x_low, y_low), of(x_high, y_high))
 
 
 def harmonics(D: np.ndarray, R: np.ndarray) -> np.ndarray:

@@ -179,7 +179,13 @@ class _Graded:
         found = calibration(self.gold[known], probabilities[known], self.references[known], **self.drawing)
         return {
             "bins": [
-                {"low": b.low, "high": b.high, "mean": b.mean, "significant": rated(b.significant)} for b in found.bins
+                {
+                    "low": b.low,
+                    "high": b.high,
+                    "mean": b.mean,
+                    "significant": rated(b.significant, self.drawing["confidence"]),
+                }
+                for b in found.bins
             ],
             "brier": found.brier,
             "brier_interval": numbers(found.brier_interval),

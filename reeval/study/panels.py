@@ -76,7 +76,7 @@ def reliability(comparison: Mapping[str, Any]) -> Figure | None:
         panel,
         "mean probability of a bin",
         "share significant",
-        "Reliability: bins of equally many pairs, with 95 % intervals",
+        f"Reliability: bins of equally many pairs, with {100 * comparison['settings']['confidence']:g} % intervals",
         [Line2D([], [], color=GREY, linestyle=":", label="as said, so it is")],
     )
 

@@ -1,5 +1,6 @@
 """What an evaluator took: tokens, seconds and cost a pair; and how its answers were read."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,7 @@ def usage(pairs: Sequence[Pair], judgements: Sequence[Judgement]) -> dict[str, A
     found: dict[str, Any] = {}
     for name in AMOUNTS:
         values = [value for each in judgements if (value := getattr(each, name)) is not None]
-        total = sum(values) if values else None
+        total = math.fsum(values) if values else None
         found[name] = {"mean": total / len(values) if total is not None else None, "n": len(values), "total": total}
     repairs: Counter[str] = Counter()
     statuses: Counter[str] = Counter()

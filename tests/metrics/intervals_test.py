@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reeval.metrics.intervals import intervals, newcombe
-from reeval.metrics.rates import Rate
+from reeval.metrics.intervals import intervals, intervals_of, newcombe, resampled
+from reeval.metrics.rates import Rate, wilson
 
 
 def test_wilson_by_hand():
@@ -69,14 +69,42 @@ def test_against_a_bootstrap_written_out():
     for _ in range(4000):
         pairs = np.concatenate([np.flatnonzero(reference == r) for r in rng.choice(np.unique(reference), 30)])
         D, R = (100 * right[pairs][gold[pairs] == kind].mean() for kind in (True, False))
-        drawn.append(((D + R) / 2, D - R))
+        drawn.append((D, R, (D + R) / 2, 2 * D * R / (D + R)))
     found = intervals(gold, judged, reference.astype(str))
-    assert found.balanced == pytest.approx(np.percentile([b for b, _ in drawn], [2.5, 97.5]), abs=1)
+    ends = np.percentile(drawn, [2.5, 97.5], axis=0).T
+    for name, expected in zip(("D", "R", "balanced", "harmonic"), ends, strict=True):
+        assert getattr(found, name) == pytest.approx(expected, abs=1), name
 
 
 def test_unknown_where_one_kind_is_missing():
     found = intervals(*made((1, 1, "a", 3), (1, 0, "b", 3)))
-    assert all(map(math.isnan, (*found.balanced, *found.bias)))
+    assert all(map(math.isnan, (*found.R, *found.balanced, *found.harmonic, *found.bias)))
+    assert found.D == (0, 100)  # of two references one is right
+
+
+def test_the_harmonic_mean_without_clusters():
+    # D and R alike: a small change of both moves their harmonic mean as it does the other mean.
+    data = made(*[(gold, gold if i % 10 else 1 - gold, f"r{i}{gold}", 1) for gold in (1, 0) for i in range(1000)])
+    found = intervals(*data)
+    assert found.harmonic == pytest.approx(found.balanced, abs=0.1)
+    # Nothing right at all, and everything.
+    wrong, right = (intervals(*made((1, j, "a", 9), (0, 1 - j, "b", 9))).harmonic for j in (0, 1))
+    assert wrong[0] == 0 and 5 < wrong[1] < 40 and right[1] == 100 and 50 < right[0] < 95
+
+
+def test_judges_are_compared_on_the_same_resamples():
+    gold, judged, reference = made((1, 1, "a", 3), (0, 1, "b", 3), (0, 0, "c", 2), (1, 0, "d", 5))
+    drawn = resampled(gold, np.array([judged, judged, 1 - judged], np.int8), reference, resamples=600)
+    np.testing.assert_array_equal(drawn.D_KN[0], drawn.D_KN[1])
+    np.testing.assert_allclose(drawn.D_KN[0], 100 - drawn.D_KN[2])
+    assert drawn.D_KN.shape == drawn.R_KN.shape == (3, 600)
+    assert intervals(gold, judged, reference, resamples=600) == intervals_of(gold, judged, drawn, 0)
+
+
+def test_a_share_of_values_between_right_and_wrong():
+    assert wilson(81 / 263, 263) == pytest.approx([end / 100 for end in Rate(81, 263).wilson()])
+    low, high = wilson(0.5, 7, 0.5)
+    assert 0 < low < 0.5 < high < 1
 
 
 def test_resamples_that_miss_one_kind_are_left_out():
@@ -103,7 +131,9 @@ def test_contain_the_estimate_and_do_not_depend_on_order(rows, random):
     if gold.all() or not gold.any():
         return
     D, R = 100 * right[gold].mean(), 100 * right[~gold].mean()
-    for (low, high), value in ((found.balanced, (D + R) / 2), (found.bias, D - R)):
+    harmonic = 2 * D * R / (D + R) if D + R else 0
+    known = ((found.D, D), (found.R, R), (found.harmonic, harmonic), (found.balanced, (D + R) / 2), (found.bias, D - R))
+    for (low, high), value in known:
         assert low - 1e-9 <= value <= high + 1e-9 and high - low > 1
     for (low, high), least in ((found.balanced, 0), (found.bias, -100)):
         assert low >= least - 1e-9 and high <= 100 + 1e-9
