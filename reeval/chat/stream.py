@@ -14,7 +14,12 @@ _Waiting = list[tuple[Item, "futures.Future[Result]"]]
 
 
 def stream(
-    items: Iterable[Item], ask: Callable[[Item], Result], server: Server, *, ordered: bool
+    items: Iterable[Item],
+    ask: Callable[[Item], Result],
+    server: Server,
+    *,
+    ordered: bool,
+    lives: Callable[[], bool] | None = None,
 ) -> Generator[tuple[Item, Result | NoAnswer]]:
     """What `ask` gives for each item, `options.concurrency` of them at a time; NoAnswer where it raised that.
 
@@ -23,6 +28,8 @@ def stream(
     Args:
         items: taken only as far ahead as the server is kept busy.
         ask: called in threads.
+        lives: asked when the server may be gone, says whether it is not: questions that no server answers may come in a
+            row, and are given then. By default `patience` alone decides.
         ordered: in the order of `items`; else as soon as each is done. Without order a slow one holds up nobody.
     Raises:
         ServerGone: after `options.patience` items in a row without an answer, or as `ask` does. What was given before
@@ -46,13 +53,16 @@ def stream(
             except NoAnswer as error:
                 silent.append((item, error))
                 if len(silent) >= options.patience:
-                    raise gone(options, len(silent), error) from None
+                    if lives is None or not lives():
+                        raise gone(options, len(silent), error) from None
+                    yield from silent
+                    silent.clear()
                 continue
             answered = True
             yield from silent
             silent.clear()
             yield item, result
-        if silent and not answered:
+        if silent and not (answered if lives is None else lives()):
             raise gone(options, len(silent), silent[-1][1])
         yield from silent
     finally:

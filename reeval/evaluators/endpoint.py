@@ -53,7 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "requests_per_minute": 0,
     "retries": 6,
     "timeout": 120.0,
-    "patience": 8,
+    "patience": 3,
     "max_tokens": 4096,
     "temperature": 0.0,
     "seed": 0,
@@ -63,6 +63,8 @@ DEFAULTS: Mapping[str, Any] = {
     "currency": "USD",
 }
 _OPTIONS = {field.name for field in dataclasses.fields(Options)}
+# What a server is asked to see whether it lives, with no report in it.
+_PROBE: tuple[prompts.Message, ...] = ({"role": "user", "content": "Answer with one word: none"},)
 # Answers without a word are asked for again so often, at once.
 _EMPTY_TRIES = 3
 
@@ -119,7 +121,16 @@ class EndpointEvaluator:
             assert made is not None
             return made
 
-        with closing(stream(missing, ask, server, ordered=False)) as results:
+        def lives() -> bool:
+            try:
+                server.ask(_PROBE, self._options.seed)
+            except Refused:
+                return heard.anything
+            except (NoAnswer, ServerGone):
+                return False
+            return True
+
+        with closing(stream(missing, ask, server, ordered=False, lives=lives)) as results:
             for pair, made in results:
                 yield made if isinstance(made, Judgement) else Judgement(pair.pair_id, f"{NO_ANSWER}: {made}")
 

@@ -44,6 +44,9 @@ def judged(reply, cache, pairs=PAIRS[:1], mode="one_pass", **changes):
 
 
 def number_of(question):
+    """Of the pair; -1 for a question that has none, which asks whether the server lives."""
+    if "Number" not in question.body["messages"][0]["content"]:
+        return -1
     return int(question.body["messages"][0]["content"].rsplit("Number ", 1)[1].split(".")[0])
 
 
@@ -175,11 +178,24 @@ def test_a_dead_server_ends_the_run_with_one_line_and_what_was_answered_is_not_a
         assert "\n" not in line and chat.url in line and "same command goes on" in line
         assert not any(word in line for word in SECRETS)
         answered = {number_of(question) for question in chat.questions} & alive
-        alive |= {3, 4, 5}
+        alive |= {3, 4, 5, -1}
         before = len(chat.questions)
         rest = list(evaluator(chat.url, tmp_path).judge(PAIRS, "one_pass"))
         assert not answered & {number_of(question) for question in chat.questions[before:]}
         assert len(rest) == 6 and {each.parse_status for each in rest} == {"ok"}
+
+
+def test_a_server_that_dies_before_the_last_pairs_is_dead_and_pairs_that_no_server_answers_are_not(tmp_path):
+    dead = {4, 5, -1}
+    with ChatServer(lambda q: Reply(status=500, body=b"{}") if number_of(q) in dead else Reply(SAID)) as chat:
+        with pytest.raises(ServerGone, match="no answer for 2 pairs in a row"):
+            list(evaluator(chat.url, tmp_path, patience=9).judge(PAIRS, "one_pass"))
+        dead -= {-1}
+        dead |= {0, 1, 2, 3}
+        made = list(evaluator(chat.url, tmp_path / "other", retries=0, patience=2).judge(PAIRS, "one_pass"))
+        assert len(made) == 6 and {each.parse_status for each in made} == {"no answer: pass 1: HTTP 500"}
+        assert not any(word in question.body["messages"][0]["content"] for word in SECRETS
+                       for question in chat.questions if number_of(question) == -1)  # fmt: skip
 
 
 def test_a_server_that_refuses_everything_is_told_from_one_that_refuses_a_question(tmp_path):
