@@ -20,6 +20,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs
   reeval prefs   --workdir=DIR --out=FILE [--samples=4]                   what gold verdicts are better than; resumes
   reeval score   --model=DIR --pairs=FILE --out=FILE [--mode=two_pass]    a score and a verdict a pair; resumes
+  reeval compare --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   evaluators on the same pairs; resumes
   reeval report  --workdir=DIR --out=FILE [--with-text]                   one HTML page of a comparison
   reeval selfcheck [--model=DIR]                                          does it score here as where it was made
   reeval bench score [--model=DIR] [--against=transformers|none]          how fast scoring is here, and beside others
@@ -245,6 +246,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "score": score,
     "plan": plan,
     "synth": synth,
+    "compare": cli_study.compare,
     "pairs": pairs,
     "bench": bench,
     "report": cli_study.report,

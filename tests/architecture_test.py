@@ -22,10 +22,13 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from rows above its own, or from its own row.
 ROWS = [
     ["pairs", "preferences", "judgements", "taxonomy", "verdicts", "embedded", "version", "watch", "chips"],
-    ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings"],
+    ["prompts", "models", "lora", "metrics", "files", "bucket", "hosts", "progress", "settings", "chat"],
     ["sharding", "hf", "synth", "benchmarks"],
     ["data", "decode"],
-    ["run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench", "study", "page"],
+    [
+        *("run", "train", "evaluate", "export", "prefs", "plan", "from_scratch", "score", "bench"),
+        *("evaluators", "study", "page"),
+    ],
     [
         "",
         "cli",

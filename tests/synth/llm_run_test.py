@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from synth.chat_server import ChatServer, Question, Reply
+from chat_server import ChatServer, Question, Reply
 
 from reeval import cli, pairs
 from reeval.synth import generator

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from reeval.chat.client import Message
 from reeval.pairs import Pair
-from reeval.synth.llm.client import Message
 from reeval.taxonomy import RULES
 
 _TASK = """You write chest X-ray reports for a test of report checkers. You are given, as JSON:
@@ -32,12 +32,23 @@ no words."""
 _SPANS = {"reference_span": {"type": "string"}, "candidate_span": {"type": "string"}}
 _ERROR = {"type": "object", "properties": _SPANS, "required": list(_SPANS), "additionalProperties": False}
 _FIELDS = {"candidate": {"type": "string"}, "errors": {"type": "array", "items": _ERROR}}
-SCHEMA: dict[str, Any] = {
+_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": _FIELDS,
     "required": list(_FIELDS),
     "additionalProperties": False,
 }
+# How an answer in JSON is asked for, the most exact way first.
+FORMS: tuple[dict[str, Any], ...] = (
+    {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "candidate", "strict": True, "schema": _SCHEMA},
+        }
+    },
+    {"response_format": {"type": "json_object"}},
+    {},
+)
 
 
 def messages(pair: Pair) -> list[Message]:

@@ -1,17 +1,16 @@
-"""Rule-made pairs in, pairs in a chat model's words out: attempts, threads, order."""
+"""Rule-made pairs in, pairs in a chat model's words out: attempts, checks."""
 
 import dataclasses
-import threading
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent import futures
-from itertools import islice
+from contextlib import closing
 
+from reeval.chat.client import NoAnswer, Refused, Server
+from reeval.chat.stream import stream
 from reeval.pairs import Pair
 from reeval.synth.llm import checks, specification
 from reeval.synth.llm.checks import Facts, Unmet
-from reeval.synth.llm.client import LlmOptions, NoAnswer, Refused, Server, gone
+from reeval.synth.llm.options import LlmOptions
 
 __all__ = ["Dropped", "Facts", "LlmOptions", "rewrite"]
 
@@ -22,9 +21,6 @@ class Dropped:
 
     pair_id: str
     reason: str
-
-
-_Future = futures.Future[Pair | Dropped]
 
 
 def rewrite(pairs: Iterable[Pair], options: LlmOptions, *, facts: Facts) -> Iterator[Pair | Dropped]:
@@ -42,72 +38,22 @@ def rewrite(pairs: Iterable[Pair], options: LlmOptions, *, facts: Facts) -> Iter
         ServerGone: a ConnectionError, if the server cannot go on. What was given before is right and stays; pairs
             that were under way are asked for again the next time.
     """
-    server = Server(options, specification.SCHEMA)
-    return _stream(iter(pairs), server, facts)
+    server = Server(options, specification.FORMS)
+    return _stream(pairs, server, options, facts)
 
 
-def _stream(pairs: Iterator[Pair], server: Server, facts: Facts) -> Iterator[Pair | Dropped]:
-    options = server.options
-    slots = threading.Semaphore(options.concurrency)
-    waiting: deque[tuple[str, _Future]] = deque()
-    # Pairs without an answer wait for a later one's, which shows that the server lives and the fault is theirs.
-    silent: list[Dropped] = []
-    answered = False
-    last = NoAnswer()
-    try:
-        while True:
-            for pair in islice(pairs, 2 * options.concurrency - len(waiting)):
-                waiting.append((pair.pair_id, _begin(pair, server, facts, slots)))
-            if not waiting:
-                break
-            pair_id, future = waiting.popleft()
-            try:
-                written = future.result()
-            except NoAnswer as error:
-                last = error
-                silent.append(Dropped(pair_id, "no answer"))
-                if len(silent) >= options.patience:
-                    raise gone(options, len(silent), last) from None
-                continue
-            answered = True
-            yield from silent
-            silent.clear()
-            yield written
-        if silent and not answered:
-            raise gone(options, len(silent), last)
-        yield from silent
-    finally:
-        server.stop()
-        rest = [future for _, future in waiting]
-        threading.Thread(target=_close, args=(server, rest), daemon=True, name="writer-end").start()
+def _stream(pairs: Iterable[Pair], server: Server, options: LlmOptions, facts: Facts) -> Iterator[Pair | Dropped]:
+    with closing(stream(pairs, lambda pair: _write(pair, server, options, facts), server, ordered=True)) as results:
+        for pair, written in results:
+            yield Dropped(pair.pair_id, "no answer") if isinstance(written, NoAnswer) else written
 
 
-def _begin(pair: Pair, server: Server, facts: Facts, slots: threading.Semaphore) -> _Future:
-    """Start on a pair in a thread of its own. A daemon: at the end of a run nobody waits for a server that hangs."""
-    future: _Future = futures.Future()
-
-    def work() -> None:
-        with slots:
-            try:
-                future.set_result(_write(pair, server, facts))
-            except BaseException as error:
-                future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True, name=f"writer-{pair.pair_id}").start()
-    return future
-
-
-def _close(server: Server, rest: list[_Future]) -> None:
-    futures.wait(rest)
-    server.close()
-
-
-def _write(pair: Pair, server: Server, facts: Facts) -> Pair | Dropped:
+def _write(pair: Pair, server: Server, options: LlmOptions, facts: Facts) -> Pair | Dropped:
     question = specification.messages(pair)
     asked = question
     reason = ""
-    for attempt in range(1, server.options.attempts + 1):
-        seed = zlib.crc32(f"{server.options.seed}/{attempt}/{pair.pair_id}".encode()) >> 1
+    for attempt in range(1, options.attempts + 1):
+        seed = zlib.crc32(f"{options.seed}/{attempt}/{pair.pair_id}".encode()) >> 1
         try:
             answer = server.ask(asked, seed)
         except Refused:
@@ -120,6 +66,6 @@ def _write(pair: Pair, server: Server, facts: Facts) -> Pair | Dropped:
             reason = unmet.reason
             asked = specification.again(question, answer.text, unmet.remedy)
             continue
-        writer = {"model": server.options.model, "attempts": attempt}
+        writer = {"model": options.model, "attempts": attempt}
         return dataclasses.replace(written, metadata={**written.metadata, "writer": writer})
     return Dropped(pair.pair_id, reason)

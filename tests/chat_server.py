@@ -14,7 +14,8 @@ class Reply:
     """What the server does with a question.
 
     text: the model's answer; finish: why it ended. body: the response as it is, instead of a chat completion.
-    cut: bytes after which the connection breaks. wait: seconds before anything is sent.
+    cut: bytes after which the connection breaks. wait: seconds before anything is sent. drip: between two bytes.
+    usage: tokens of question and answer.
     """
 
     text: str = ""
@@ -24,13 +25,19 @@ class Reply:
     body: bytes | None = None
     cut: int | None = None
     wait: float = 0.0
+    drip: float = 0.0
+    usage: tuple[int, int] | None = None
 
     def content(self) -> bytes:
         if self.body is not None:
             return self.body
         message = {"role": "assistant", "content": self.text}
         choice = {"index": 0, "message": message, "finish_reason": self.finish}
-        return json.dumps({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}).encode()
+        made: dict[str, Any] = {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]}
+        if self.usage:
+            names = ("prompt_tokens", "completion_tokens", "total_tokens")
+            made["usage"] = dict(zip(names, (*self.usage, sum(self.usage)), strict=True))
+        return json.dumps(made).encode()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +92,12 @@ class ChatServer:
                         self.send_header(name, value)
                     self.send_header("Content-Length", str(len(content)))
                     self.end_headers()
-                    self.wfile.write(content[: answer.cut])
+                    if answer.drip:
+                        for byte in content:
+                            self.wfile.write(bytes([byte]))
+                            time.sleep(answer.drip)
+                    else:
+                        self.wfile.write(content[: answer.cut])
                 except OSError:
                     self.close_connection = True  # the client has given up
                 if answer.cut is not None:

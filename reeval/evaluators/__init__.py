@@ -1,0 +1,1 @@
+"""Whoever judges pairs, behind one small interface: `reeval.evaluators.evaluator`."""
