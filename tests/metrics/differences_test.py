@@ -12,9 +12,9 @@ from reeval.metrics.intervals import newcombe, resampled
 from reeval.metrics.rates import Rate
 
 
-def drawn(n=90, *, references=30, skills=(0.9, 0.6), seed=0):
+def drawn(n=90, *, references=30, skills=(0.9, 0.6), significant=0.5, seed=0):
     rng = np.random.default_rng(seed)
-    gold = rng.random(n) < 0.5
+    gold = rng.random(n) < significant
     reference = rng.integers(0, references, n)
     right = rng.random((len(skills), n)) < np.array(skills)[:, None]
     return gold, np.where(right, gold, ~gold).astype(np.int8), reference.astype(str)
@@ -48,7 +48,7 @@ def test_the_differences_are_those_of_the_scores():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_p_is_that_of_scipys_exact_test(seed):
-    gold, judged, references = drawn(28, references=8, skills=(0.9, 0.6), seed=seed)
+    gold, judged, references = drawn(60, references=8, skills=(0.8, 0.6), significant=0.15, seed=seed)
     (found,) = compared(gold, judged, references, permutations=20_000)
     names, cluster = np.unique(references, return_inverse=True)
 
@@ -138,6 +138,20 @@ def test_the_interval_by_a_paired_bootstrap_written_out():
     for name in ("D", "R", "balanced", "harmonic"):
         expected = np.percentile(kept[name], [2.5, 97.5])
         assert (found[name].low, found[name].high) == pytest.approx(expected, abs=3), name
+
+
+def test_the_interval_that_takes_pairs_as_independent():
+    gold, judged, references = drawn(60, skills=(0.95, 0.5))
+    (found,) = compared(gold, judged, references, resamples=1)  # a point, near enough to widen nothing
+    (x, x_low, x_high), (y, y_low, y_high) = (
+        (found[name].difference, *newcombe_paired(*(judged[:, kind] == gold[kind])))
+        for name, kind in (("D", gold), ("R", ~gold))
+    )
+    bias, balanced = found["bias"], found["balanced"]
+    assert bias.low == pytest.approx(x - y - math.hypot(x - x_low, y_high - y))
+    assert bias.high == pytest.approx(x - y + math.hypot(x_high - x, y - y_low))
+    assert balanced.low == pytest.approx((x + y - math.hypot(x - x_low, y - y_low)) / 2)
+    assert balanced.high == pytest.approx((x + y + math.hypot(x_high - x, y_high - y)) / 2)
 
 
 def test_newcombe_paired():

@@ -203,6 +203,19 @@ def test_errors_without_a_place_in_the_taxonomy(comparison):
     assert found["severity"]["all"]["found"]["right"] == 9  # the line of a0 is not among them
 
 
+def test_errors_with_spans_but_without_aspects():
+    bare = [said(p.pair_id, Error("inaccuracy", "", "right", "left", "significant")) for p in PAIRS]
+    found = compared(PAIRS, {"g": {"one_pass": bare}})["evaluators"]["g"]["modes"]["one_pass"]["summary"]
+    assert found["severity"] is None and found["D"]["right"] == 4
+
+
+def test_what_was_not_parsed_is_no_verdict():
+    failed = [dataclasses.replace(each, parse_status="cut off", score=0.5) for each in RIGHT]
+    modes = compared(PAIRS, {"j": {"one_pass": failed, "scalar": failed}})["evaluators"]["j"]["modes"]
+    for of in modes.values():
+        assert of["summary"]["parse_failure_rate"]["right"] == 8 and of["calibration"] is None
+
+
 def test_holm_is_over_the_evaluators_of_a_mode(comparison):
     tests = [test for test in comparison["tests"] if test["family"] == "one_pass"]
     assert len(tests) == 3 + 3  # judge, green and labels among themselves, and each against bleu
