@@ -88,6 +88,11 @@ def judgement(row: Any) -> Judgement:
         value = row.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"field {name!r}: must be a number or null")
+    raw, repairs = row.get("raw") or [], row.get("repairs") or {}
+    if not isinstance(raw, list | tuple) or not all(isinstance(text, str) for text in raw):
+        raise ValueError("field 'raw': must be a list of texts, one a pass")
+    if not isinstance(repairs, dict) or not all(type(count) is int for count in repairs.values()):
+        raise ValueError("field 'repairs': must have a whole number for each kind of repair")
     if row.get("significant") not in (None, True, False):
         raise ValueError("field 'significant': must be true, false or null")
     try:
@@ -95,9 +100,9 @@ def judgement(row: Any) -> Judgement:
         made = None if errors is None else tuple(Error(**{k: e[k] for k in e.keys() & _ERROR}) for e in errors)
         known = {field.name for field in dataclasses.fields(Judgement)}
         plain = {name: row[name] for name in known & row.keys() if row[name] is not None}
-        return Judgement(**(plain | {"errors": made, "raw": tuple(row.get("raw") or ())}))
+        return Judgement(**(plain | {"errors": made, "raw": tuple(raw), "repairs": repairs}))
     except (TypeError, KeyError, AttributeError):
-        raise ValueError("field 'errors' or 'raw': must be a list as `reeval eval` writes it") from None
+        raise ValueError("field 'errors': must be a list as `reeval eval` writes it") from None
 
 
 def lines(judgements: Iterable[Judgement]) -> str:

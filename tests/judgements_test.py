@@ -45,6 +45,10 @@ def test_verdicts_of_an_evaluation_are_judgements() -> None:
         (json.dumps({"pair_id": "b", "parse_status": "ok", "significant": "yes"}), "2: field 'significant'"),
         (json.dumps({"pair_id": "b", "parse_status": "ok", "errors": [{"kind": "secret words"}]}), "2: field 'errors'"),
         (json.dumps({"pair_id": "b", "parse_status": "ok", "errors": "secret words"}), "2: field 'errors'"),
+        (json.dumps({"pair_id": "b", "parse_status": "ok", "raw": "secret words"}), "2: field 'raw'"),
+        (json.dumps({"pair_id": "b", "parse_status": "ok", "raw": [["secret words"]]}), "2: field 'raw'"),
+        (json.dumps({"pair_id": "b", "parse_status": "ok", "repairs": ["secret words"]}), "2: field 'repairs'"),
+        (json.dumps({"pair_id": "b", "parse_status": "ok", "repairs": {"a": "secret words"}}), "2: field 'repairs'"),
     ],
 )
 def test_a_row_that_is_none_is_one_line(line: str, says: str, tmp_path: Path) -> None:

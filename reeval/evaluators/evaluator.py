@@ -49,11 +49,6 @@ def text_sha256(*texts: str) -> str:
     return digest.hexdigest()
 
 
-def signature(identity: Mapping[str, str]) -> str:
-    """An identity as one line, to be reported beside results."""
-    return "|".join(f"{name}:{value}" for name, value in identity.items())
-
-
 def encodable(text: str) -> str:
     """The text with a mark in place of each half of a surrogate pair, which JSON can say and no file can hold."""
     return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text

@@ -5,7 +5,10 @@ own words, read by the tolerant reader; "green" and "crimson", as those metrics 
 costs its own pair.
 """
 
+import dataclasses
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,10 @@ _TEXTS = (
 )  # fmt: skip
 _FIRST = ("text_1", "first", "pass_1", "spans")
 _SECONDS = ("text_2", "second", "pass_2", "severities")
+# Of a pair whose own file says why it has no verdict.
+NOT_PARSED = "not parsed, by its maker"
+# Such as ours are.
+_A_REPAIR = re.compile(r"[a-z]+(?: [a-z]+)?")
 _NUMBERS = ("probability", "input_tokens", "output_tokens", "seconds", "cost")
 
 
@@ -176,6 +183,12 @@ def _judgement(pair_id: str, row: Row) -> Judgement:
         spans = (error.reference_span, error.candidate_span)
         if error.type not in TYPES or error.severity not in SEVERITIES or not all(isinstance(s, str) for s in spans):
             raise ValueError("field 'errors': has a type, a severity or a span that is none")
+    # In a file of others the reason, and the name of a repair, may be anything, a report's words too.
+    repairs = Counter[str]()
+    for name, count in made.repairs.items():
+        repairs[name if _A_REPAIR.fullmatch(name) else "its maker's"] += count
+    status = made.parse_status if made.parsed else NOT_PARSED
+    made = dataclasses.replace(made, parse_status=status, repairs=dict(repairs))
     if made.probability is not None and not 0 <= made.probability <= 1:
         raise ValueError("field 'probability': must be from 0 to 1")
     listed = None if made.errors is None else any(error.significant for error in made.errors)

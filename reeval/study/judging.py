@@ -18,11 +18,12 @@ from types import FrameType
 from typing import Any
 
 from reeval import hosts, judgements
-from reeval.evaluators.evaluator import NO_ANSWER, Evaluator, signature
+from reeval.evaluators.evaluator import NO_ANSWER, Evaluator
 from reeval.files import LineLog, write_atomically
 from reeval.judgements import Judgement
 from reeval.pairs import Pair
 from reeval.progress import progress
+from reeval.run import one_line
 
 # Rows that come quickly go to the disk together.
 _SECONDS = 0.5
@@ -121,7 +122,7 @@ def _sign(path: Path, identity: Mapping[str, str], *, fresh: bool) -> None:
             )
         if not differing:
             return
-    write_atomically(path, json.dumps({"signature": signature(identity), "identity": dict(identity)}, indent=2) + "\n")
+    write_atomically(path, json.dumps({"signature": one_line(identity), "identity": dict(identity)}, indent=2) + "\n")
 
 
 def _known(path: Path, rows: Sequence[Mapping[str, Any]], contents: Mapping[str, str]) -> dict[str, Judgement]:

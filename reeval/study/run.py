@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from reeval import hosts, pairs
-from reeval.evaluators.evaluator import Evaluator, signature
+from reeval.evaluators.evaluator import Evaluator
 from reeval.files import write_atomically
 from reeval.judgements import Judgement
+from reeval.run import one_line
 from reeval.study import judging, settings, tables, writers
 from reeval.study.compare import compare
 from reeval.study.graded import level
@@ -89,7 +90,7 @@ def judge_all(evaluators: Mapping[str, Evaluator], found: list[pairs.Pair], work
 
 def signatures(evaluators: Mapping[str, Evaluator]) -> dict[str, dict[str, str]]:
     return {
-        name: {mode: signature(evaluator.identity(mode)) for mode in evaluator.modes}
+        name: {mode: one_line(evaluator.identity(mode)) for mode in evaluator.modes}
         for name, evaluator in evaluators.items()
     }
 

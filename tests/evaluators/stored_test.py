@@ -43,6 +43,7 @@ def test_our_own_judgements_come_back_as_they_were(tmp_path):
     ]
     path = tmp_path / "j.jsonl"
     path.write_text(judgements.lines(made))
+    made[1] = dataclasses.replace(made[1], parse_status=stored.NOT_PARSED)  # see below
     assert list(judged(path, "judgements").values()) == made
 
 
@@ -108,6 +109,18 @@ def test_broken_rows_are_named_with_their_line_and_cost_only_their_pairs(tmp_pat
     assert "1 more rows cannot be read" in said
     assert "1 rows of pairs that have one already" in said and "1 rows of pairs that the study does not" in said
     assert "1 pairs without a row" in said and SECRET not in said
+
+
+def test_what_a_makers_own_words_say_of_a_pair_goes_no_further(tmp_path):
+    """A reason, and the name of a repair, may quote a report, and both are counted where all may read them."""
+    good = {"errors": [ERROR_ROW], "significant": True, "parse_status": "repaired"}
+    rows = [
+        {**good, "pair_id": "p0", "repairs": {f"The {SECRET}": 2, "code fence": 1}},
+        {"pair_id": "p1", "parse_status": f"{SECRET} is no verdict"},
+    ]
+    found = judged(jsonl(tmp_path / "j.jsonl", rows), "judgements")
+    assert found["p0"].repairs == {"its maker's": 2, "code fence": 1}
+    assert found["p1"].parse_status == "not parsed, by its maker" and not found["p1"].parsed
 
 
 @pytest.mark.parametrize(
