@@ -7,18 +7,19 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
+
+from reeval.train.scalars import Scalars
 
 
 class Log:
     """Means of the metrics over `every` steps, to TensorBoard."""
 
-    def __init__(self, writer: SummaryWriter, *, every: int, token_share: float | None):
+    def __init__(self, scalars: Scalars, *, every: int, token_share: float | None):
         """
         Args:
             token_share: what one token a second is of the devices' peak in bfloat16; None if that is not known.
         """
-        self.writer, self.every, self.token_share = writer, every, token_share
+        self.scalars, self.every, self.token_share = scalars, every, token_share
         self.rows: list[dict[str, float]] = []
         self.tokens = 0.0
         self.since, self.speed = time.monotonic(), ""
@@ -49,9 +50,7 @@ class Log:
             if self.token_share is not None:
                 mean["share_of_peak"] = self.token_share * mean["tokens_per_second"]
                 speed += f", {mean['share_of_peak']:.1%} of peak"
-            for name, value in mean.items():
-                self.writer.add_scalar(f"train/{name}", value, step)
-            self.writer.flush()
+            self.scalars.add(step, {f"train/{name}": value for name, value in mean.items()})
             self.rows, self.tokens, self.since, self.speed = [], 0.0, now, speed
         return step, f"loss {row['loss']:.4f}{self.speed}"
 

@@ -11,7 +11,6 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 
 from reeval import hosts, lora, pairs, settings, sharding
 from reeval.chips import peak_flops
@@ -26,6 +25,7 @@ from reeval.train.data import labelled_conversations, preferences, start_weights
 from reeval.train.log import Log
 from reeval.train.preference import Preference
 from reeval.train.profile import Profile
+from reeval.train.scalars import Scalars
 from reeval.train.step import TrainState, init_state, make_train_step, optimizer_of, options_of, state_placement
 
 # At the weights that are trained after a step; says whether it broke off, as it was asked to stop.
@@ -144,13 +144,17 @@ def step_after_step(
     start = int(state.step)
     if start:
         print(f"going on after step {start}")
-    writer = SummaryWriter(str(run.tensorboard / "train"), purge_step=start + 1, write_to_disk=hosts.first())
     peak = peak_flops(mesh.devices.flat[0].device_kind)
-    log = Log(writer, every=c.log_every, token_share=None if peak is None else flops / (peak * mesh.size))
+    share = None if peak is None else flops / (peak * mesh.size)
 
     # Metrics are read one step late, so that the device never waits for the host.
     pending: tuple[int, Any, list[str], int] | None = None
-    with progress("train", c.steps, done=start, shown=hosts.first()) as advance, hosts.Asked() as asked:
+    with (
+        closing(Scalars(run.tensorboard / "train", after=start, written=hosts.first())) as scalars,
+        progress("train", c.steps, done=start, shown=hosts.first()) as advance,
+        hosts.Asked() as asked,
+    ):
+        log = Log(scalars, every=c.log_every, token_share=share)
         for step in range(start + 1, c.steps + 1):
             rows = next(data)
             shown = pairs_of(rows)
@@ -172,11 +176,9 @@ def step_after_step(
                 run.send()
             if stop and step < c.steps:
                 profile.close()
-                writer.close()
                 run.send()
                 raise hosts.Stopped(f"{run.name}: stopped at step {step} of {c.steps}, which is saved")
     profile.close()
-    writer.close()
     checkpoints.close()
     run.send()
     return state

@@ -234,7 +234,6 @@ def test_the_judge_is_judged_beside_the_one_it_started_from(
     assert digests[0] == digests[1]
 
 
-@both
 def test_both_stages_leave_as_one_adapter_over_the_base(inputs: Path, trained: Path, tmp_path: Path) -> None:
     for format in ("merged", "adapter"):
         export(trained, tmp_path / format, format)
