@@ -40,15 +40,15 @@ def curves(comparison: Mapping[str, Any]) -> Figure | None:
         axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
         return said
 
+    others = [Line2D([], [], color=FAINT, label="the other evaluators")] if sum(map(bool, known.values())) > 1 else []
     return _grid(
         known,
         panel,
         "R, %",
         "D, %",
         "D-R curves: D and R at each threshold; the marker is where the evaluator stands",
-        [Line2D([], [], color=FAINT, label="the other evaluators"),
-         Line2D([], [], color=GREY, linestyle=":", label="knows nothing: area 0.5")],
-    )  # fmt: skip
+        [*others, Line2D([], [], color=GREY, linestyle=":", label="knows nothing: area 0.5")],
+    )
 
 
 def reliability(comparison: Mapping[str, Any]) -> Figure | None:
@@ -115,13 +115,13 @@ def _grid(
         axes.set_ylabel(y, fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.25, linewidth=0.6)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.suptitle(wrapped(title, 24 + 26 * across), fontsize=10, x=0.01, ha="left")
     used = [mode for mode in MODES if any(mode in modes for modes in shown.values())]
     plain = Look("", GREY, "o")
     handles = [
         Line2D([], [], label=MODES[mode], **(marker(plain, mode, 5) | {"linestyle": LINES[mode]})) for mode in used
     ]
-    figure.legend(
-        handles=[*handles, *more], loc="outside lower left", ncols=len(handles) + len(more), fontsize=8, frameon=False
-    )
+    entries = [*handles, *more]
+    columns = len(entries) if across > 2 else across + 1  # as many as there is room for
+    figure.legend(handles=entries, loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
     return figure

@@ -70,7 +70,14 @@ def test_scalars(comparison):
     one = comparison["evaluators"]["judge"]["modes"]["one_pass"]
     assert flat["judge/one_pass/D"] == one["summary"]["D"]["percent"]
     # The intervals of references, not Wilson's.
-    assert [flat["judge/one_pass/D_low"], flat["judge/one_pass/D_high"]] == one["summary"]["D_interval"]
+    wider = 0
+    for name in ("judge", "green", "labels"):
+        summary = comparison["evaluators"][name]["modes"]["one_pass"]["summary"]
+        for rate in ("D", "R"):
+            ends = [flat[f"{name}/one_pass/{rate}_{end}"] for end in ("low", "high")]
+            assert ends == summary[f"{rate}_interval"]
+            wider += ends != [summary[rate]["low"], summary[rate]["high"]]
+    assert wider
     assert flat["judge/one_pass/by_length/1/R"] == one["summary"]["by_length"][0]["R"]["percent"]
     assert flat["judge/one_pass/usage/cost"] == 0.001 and "green/one_pass/usage/cost" not in flat
     assert flat["judge/one_pass/calibration/ece"] == one["calibration"]["ece"]
