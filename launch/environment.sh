@@ -90,8 +90,9 @@ make_environment() {
             say "making $dir with $base; this takes a minute or three, once"
             "$base" -m venv --clear "$dir"
         fi
-        # The build backend first, from the pins too, so that the build needs no environment of its own.
-        { "$dir/bin/python" -m pip install -c launch/pins.txt hatchling editables &&
+        # What builds first, from the pins too, so that no build needs an environment of its own; setuptools is
+        # rouge-score's, which comes as source.
+        { "$dir/bin/python" -m pip install -c launch/pins.txt hatchling editables setuptools &&
             "$dir/bin/python" -m pip install -c launch/pins.txt --no-build-isolation -e "$project"
         } >"$dir/pip.log" 2>&1 || fail_pip "$dir/pip.log"
         [ "$purpose" = run ] || install_parity "$dir" || key="again"

@@ -80,8 +80,8 @@ worker_setup() { # what identifies the checkout, which lies unpacked in new/
         "$python" -m venv --clear $venv >&2 || fail "$python makes no environment on $(hostname): install python3-venv"
     fi
     touch ../venv.complete
-    # The build backend first, from the pins too, so that the build needs no environment of its own.
-    { $venv/bin/python -m pip install -c launch/pins.txt hatchling editables &&
+    # What builds first, from the pins too, so that no build needs an environment of its own.
+    { $venv/bin/python -m pip install -c launch/pins.txt hatchling editables setuptools &&
         $venv/bin/python -m pip install -c launch/pins.txt --no-build-isolation -e '.[tpu,gcs]'
     } >../pip.log 2>&1 ||
         fail "pip failed on $(hostname): $(grep -m 1 -E '^ *ERROR' ../pip.log || tail -n 1 ../pip.log)"

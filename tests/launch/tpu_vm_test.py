@@ -181,7 +181,11 @@ def test_from_create_to_delete_and_every_verb_twice(cloud: Cloud) -> None:
     installs = [(home / "python").read_text().splitlines() for home in cloud.homes()]
     pip = "-m pip install -c launch/pins.txt"
     assert installs == 2 * [
-        ["-m venv --clear ../venv", f"{pip} hatchling editables", f"{pip} --no-build-isolation -e .[tpu,gcs]"]
+        [
+            "-m venv --clear ../venv",
+            f"{pip} hatchling editables setuptools",
+            f"{pip} --no-build-isolation -e .[tpu,gcs]",
+        ]
     ]
     before = cloud.steps().count("scp")
     assert cloud("setup") == "reeval: j is set up already\n"
