@@ -34,7 +34,7 @@ for seed in ${SEEDS:-0 1 2}; do
     mkdir -p "$dpo"
     printf '\n== Seed %s: preferences\n' "$seed"
     [ -e "$dpo/preferences.jsonl" ] || "$reeval" prefs "--workdir=$sft" "--out=$dpo/preferences.jsonl" "--seed=$seed" \
-        --samples=2 --mixture=sampled:1,severity:0.2,invented:0.1,dropped:0.1
+        --samples=2 --mixture=sampled:0.85,dropped:0.15
     config=(
         --config=configs/tiny_dpo.py
         "${pairs[@]}"
@@ -50,3 +50,6 @@ for seed in ${SEEDS:-0 1 2}; do
     printf '\n== Seed %s: the held-out pairs, judged before and after\n' "$seed"
     "$reeval" eval "${config[@]}" "$@"
 done
+
+# shellcheck disable=SC2086  # several seeds
+"$python" launch/preference_results.py "$workdir" ${SEEDS:-0 1 2}

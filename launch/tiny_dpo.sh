@@ -29,7 +29,7 @@ config=(
 printf '\n== 1/3 Preferences: verdicts that the gold ones are better than, the judge'"'"'s own among them\n'
 # The judge's own mistakes are what sharpens it most (docs/results.md).
 [ -e "$workdir/preferences.jsonl" ] || "$reeval" prefs "--workdir=$start" "--out=$workdir/preferences.jsonl" \
-    --samples=2 --mixture=sampled:1,severity:0.2,invented:0.1,dropped:0.1
+    --samples=2 --mixture=sampled:0.85,dropped:0.15
 printf '\n== 2/3 Training on them\n'
 "$reeval" train "${config[@]}" "$@"
 printf '\n== 3/3 Judging the held-out pairs with the base, the quickstart'"'"'s judge and this one\n'
