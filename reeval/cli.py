@@ -224,8 +224,8 @@ def convert(argv: Sequence[str]) -> None:
         "rule",
         "majority",
         rules,
-        "With counts of errors, a pair is significant when most of its raters count a significant error (majority), "
-        "when one does (any), or when they count one or more in the mean (mean).",
+        "With raters' counts or labels, a pair is significant when most of its raters find a significant error "
+        "(majority), when one does (any), or when they count one or more in the mean (mean).",
         flag_values=values,
     )
     parse(values, argv, convert)
