@@ -15,6 +15,7 @@ from reeval.run import one_line
 from reeval.study import judging, settings, tables, writers
 from reeval.study.compare import compare
 from reeval.study.graded import level
+from reeval.study.ratings import ratings
 
 Judged = dict[str, dict[str, list[Judgement]]]
 
@@ -63,8 +64,12 @@ def run(config: Any, workdir: str | Path, *, allow_remote: bool = False) -> None
 
 def _comparable(path: str, found: Sequence[pairs.Pair]) -> None:
     """Said now, not after hours of judging."""
-    known = (p.errors is not None or p.label is not None or not math.isnan(level(p)) for p in found)
-    if not any(known) and not any(pair.metadata.get("ratings") for pair in found):
+    try:
+        levels, rated = [level(pair) for pair in found], ratings(found)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    labelled = any(pair.errors is not None or pair.label is not None for pair in found)
+    if not labelled and rated is None and all(map(math.isnan, levels)):
         raise ValueError(
             f"{path}: its pairs have no errors, label, metadata.level or metadata.ratings, so there is nothing to "
             "compare evaluators with"

@@ -138,6 +138,21 @@ def test_pairs_with_nothing_to_hold_against_are_refused(study, capsys):
     assert "nothing to compare evaluators with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"rank": "the worst"}, "pair 'last': metadata.rank must be a number"),
+        ({"ratings": {"r1": SECRET}}, "pair 'last': metadata.ratings must have for each rater"),
+    ],
+)
+def test_what_people_said_is_checked_before_any_work(study, tmp_path, capsys, metadata, said):
+    graded = [*PAIRS, Pair("last", "r0", "One.", "Two.", metadata=metadata)]
+    assert cli.main(study({"bleu": {"kind": "scalar", "metric": "bleu"}}, graded)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and "pairs.jsonl" in line and SECRET not in line
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 def test_a_stopped_run_goes_on_and_asks_nothing_twice(study, tmp_path, end):
     hang = True
