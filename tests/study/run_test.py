@@ -138,6 +138,14 @@ def test_pairs_with_nothing_to_hold_against_are_refused(study, capsys):
     assert "nothing to compare evaluators with" in capsys.readouterr().err
 
 
+def test_a_threshold_of_one_reference_is_refused_before_any_work(study, tmp_path, capsys):
+    alone = [Pair(p.pair_id, "r", p.reference, p.candidate, p.errors) for p in PAIRS]
+    ranked = Pair("ranked", "other", "One.", "Two.", metadata={"rank": 1})
+    assert cli.main(study({"bleu": {"kind": "scalar", "metric": "bleu"}}, [*alone, ranked])) == 2
+    assert "have one reference_id, and the threshold of bleu is chosen" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
