@@ -38,5 +38,6 @@ def get_config() -> ConfigDict:
                 "chrf": {"kind": "scalar", "metric": "chrf"},
                 "rougeL": {"kind": "scalar", "metric": "rougeL"},
             },
-        }
+        },
+        allow_dotted_keys=True,  # as in the names of many models
     )

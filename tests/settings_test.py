@@ -13,6 +13,7 @@ from reeval import settings
 from reeval.from_scratch.data import DataOptions
 from reeval.lora import LoRAConfig
 from reeval.models.qwen3 import Qwen3Config
+from reeval.study import settings as study
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = {name.partition(".")[0] for name in settings.FIELDS}
@@ -92,7 +93,11 @@ def test_a_field_that_nobody_reads_is_found(field: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda path: path.stem)
 def test_every_config_is_valid(path: Path) -> None:
-    settings.check(runpy.run_path(str(path))["get_config"](), tunings=settings.TUNINGS)
+    config = runpy.run_path(str(path))["get_config"]()
+    if "evaluators" in config:
+        study.check(config)
+    else:
+        settings.check(config, tunings=settings.TUNINGS)
 
 
 def test_a_command_says_what_it_is_not_for() -> None:

@@ -5,6 +5,7 @@ A row that cannot be used costs its own pair and no other. Messages name file an
 
 import csv
 import hashlib
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,10 +135,10 @@ def _encodable(value: Any) -> Any:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row | str]]:
-    """A broken row of CSV may shift all that follow, so that what is wrong there ends the file."""
+    """A row too long costs itself; a quote that is not closed may take in all that follows, and ends the file."""
     if path.suffix.lower() not in (".csv", ".tsv", ".tab"):
         raise ValueError(f"{path}: unknown kind of file; give .jsonl, .csv or .tsv")
-    rows = tables.rows(path)
+    rows = tables.cells(path)
     last = f"{path}"
     while True:
         try:
@@ -147,8 +148,12 @@ def _csv(path: Path) -> Iterator[tuple[str, Row | str]]:
             return
         if found is None:
             return
-        _, last, cells = found
-        yield last, dict(cells)
+        _, last, header, row = found
+        long = any(row[len(header) :])
+        yield (
+            last,
+            f"has {tables.TOO_MANY}" if long else dict(itertools.zip_longest(header, row[: len(header)], fillvalue="")),
+        )
 
 
 def _plain(path: Path, error: Exception) -> str:

@@ -27,7 +27,9 @@ CATEGORIES = {
 }
 _SECTIONS = {"significant": "clinically significant errors", "insignificant": "clinically insignificant errors"}
 _HEADING = re.compile(r"^[ \t*#]*\[([A-Za-z ]{3,40})\][ \t*]*:?[ \t*]*", re.M)
-_CATEGORY = re.compile(r"^[ \t*-]*\(?([a-f1-6])\)[ \t]*([^:\n]*):[ \t*]*(.*)$", re.M)
+_CATEGORY = re.compile(r"^[ \t*•-]*\(?[ \t]*([a-f1-6])[ \t]*\)[ \t]*([^:\n]*):[ \t*]*(.*)$", re.M | re.I)
+# Of other keyboards and of web pages.
+_PLAIN = str.maketrans("：（）\u00a0", ":() ")
 _COUNT = re.compile(r"(\d{1,3})(?:\.(?!\d)|\s*$|\s*[:;(-])\s*(.*)", re.S)
 _NOTHING = re.compile(r"(?:none|no|n/a|0)\b.*", re.I | re.S)
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
@@ -46,6 +48,7 @@ def read(text: str) -> Reading:
 def _errors(text: str, repairs: Counter[str]) -> list[Error]:
     # The prompt may stand before the answer, with the same headings: the last ones count.
     sections: dict[str, str] = {}
+    text = text.translate(_PLAIN)
     headings = list(_HEADING.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     for heading, end in zip(headings, ends, strict=False):
@@ -60,12 +63,18 @@ def _errors(text: str, repairs: Counter[str]) -> list[Error]:
         # Its end was lost: what would have stood there changes no pair's significance.
         repairs["no insignificant section"] += 1
     found: list[Error] = []
+    last = " ".join(headings[-1][1].split()).casefold()
     for severity, name in _SECTIONS.items():
-        found += _of_section(sections.get(name, "none"), severity, repairs)
+        found += _of_section(sections.get(name, "none"), severity, repairs, ends=name != last)
     return found
 
 
-def _of_section(body: str, severity: str, repairs: Counter[str]) -> list[Error]:
+def _of_section(body: str, severity: str, repairs: Counter[str], *, ends: bool) -> list[Error]:
+    """Of one severity.
+
+    Args:
+        ends: whether another section follows; where none does, its end may have been lost.
+    """
     rows = list(_CATEGORY.finditer(body))
     if any(_PLACEHOLDER.search(row[0]) for row in rows) or "<Error" in body:
         raise Unreadable(f"the section of {severity} errors repeats the prompt")
@@ -73,9 +82,15 @@ def _of_section(body: str, severity: str, repairs: Counter[str]) -> list[Error]:
         if not _NOTHING.fullmatch(body):
             raise Unreadable(f"the section of {severity} errors has no categories")
         return []
+    letters = [row[1].lower() if row[1].isalpha() else "abcdef"[int(row[1]) - 1] for row in rows]
+    if severity == "significant" and len(set(letters)) < len(CATEGORIES):
+        if not ends:
+            raise Unreadable("the section of significant errors is cut short")
+        # One of the others might be there in a form that is not known.
+        if re.search(r"[\d:]", _CATEGORY.sub("", body)):
+            raise Unreadable("the section of significant errors has a line that is no category")
     found: list[Error] = []
-    for row in rows:
-        letter = row[1] if row[1].isalpha() else "abcdef"[int(row[1]) - 1]
+    for letter, row in zip(letters, rows, strict=True):
         kind, aspect = CATEGORIES[letter]
         match = _COUNT.match(row[3].strip())
         if match is None:

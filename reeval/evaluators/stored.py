@@ -45,7 +45,7 @@ _SECONDS = ("text_2", "second", "pass_2", "severities")
 NOT_PARSED = "not parsed, by its maker"
 # Such as ours are.
 _A_REPAIR = re.compile(r"[a-z]+(?: [a-z]+)?")
-_NUMBERS = ("probability", "input_tokens", "output_tokens", "seconds", "cost")
+_USAGE = ("input_tokens", "output_tokens", "seconds", "cost")
 
 
 class StoredEvaluator:
@@ -153,7 +153,7 @@ def _made(pair_id: str, row: Row, texts: Sequence[str], status: str, reading: Re
         repairs=dict(reading.repairs),
         errors=None if verdict is None else verdict.errors,
         significant=None if verdict is None else verdict.significant,
-        **{name: _number(row.get(name)) for name in _NUMBERS if name != "probability"},
+        **{name: _number(row.get(name)) for name in _USAGE},
     )
 
 
@@ -188,7 +188,8 @@ def _judgement(pair_id: str, row: Row) -> Judgement:
     for name, count in made.repairs.items():
         repairs[name if _A_REPAIR.fullmatch(name) else "its maker's"] += count
     status = made.parse_status if made.parsed else NOT_PARSED
-    made = dataclasses.replace(made, parse_status=status, repairs=dict(repairs))
+    usage = {name: _number(getattr(made, name)) for name in _USAGE}
+    made = dataclasses.replace(made, parse_status=status, repairs=dict(repairs), **usage)
     if made.probability is not None and not 0 <= made.probability <= 1:
         raise ValueError("field 'probability': must be from 0 to 1")
     listed = None if made.errors is None else any(error.significant for error in made.errors)

@@ -18,7 +18,7 @@ from reeval.pairs import Error
 from reeval.verdicts import Verdict, VerdictFormatError
 
 # Another version may read another verdict from the same text.
-VERSION = "tolerant-1"
+VERSION = "tolerant-2"
 
 
 _THOUGHTS = "think|thinking|thought|reasoning|reflection|scratchpad"
@@ -32,7 +32,9 @@ _PREAMBLE = re.compile(r"[^|]{0,160}:")
 _WARY = re.compile(
     r"\b(?:omi[ts]\w*|miss\w*|fabricat\w*|inaccura\w*|hallucinat\w*|incorrect\w*|wrong\w*|inconsisten\w*|mismatch\w*"
     r"|(?:in|non)?-?significant\w*|errors?|differ\w*|discrepan\w*|add(?:s|ed)|invent\w*|instead|however|but|whereas|while"
-    r"|fails?|lacks?|changed?|unlike|contradict\w*|overstate\w*|understate\w*|cannot|can't|unable|sorry)\b",
+    r"|fails?|lacks?|changed?|unlike|contradict\w*|overstate\w*|understate\w*|cannot|can't|unable|sorry|opposite|except"
+    r"|unmentioned|not (?:been )?(?:mention|describ|report|includ|address|stat|captur|reflect)ed|other side"
+    r"|rather than)\b",
     re.I,
 )
 

@@ -61,7 +61,9 @@ _LABEL = re.compile(r"(?:severity|significance|clinical significance|type|error 
 _NEAR = 0.84
 
 # A whole line that says that there is nothing.
-_WHERE = r"(?:\s+(?:between|in|of|with|from)\s+(?:the\s+)?(?:\w+\s+){0,6}\w+)?"
+# Of all that was compared: nothing in the lungs is not nothing.
+_ALL = r"(?=(?:\w+\s+){0,7}(?:reports?|candidates?|references?|texts?|comparison|them|two|both)\b)"
+_WHERE = rf"(?:\s+(?:between|in|of|with|from)\s+{_ALL}(?:the\s+)?(?:\w+\s+){{0,6}}\w+)?"
 _FOUND = r"""(?:\s+(?:were|was|are|is|have\ been|to\ be))?
     (?:\s+(?:found|identified|detected|noted|observed|present|seen|list(?:ed)?|report(?:ed)?))?"""
 _THING = r"(?:errors?|differences?|discrepanc(?:y|ies)|issues?)"

@@ -66,7 +66,7 @@ def best(gold_significant: np.ndarray, scores: np.ndarray) -> float:
     known = ~np.isnan(scores)
     values = np.unique(scores[known])
     # Between neighbours that nothing lies between, the upper one: scores below it are flagged.
-    middles = np.maximum(values[:-1] + (values[1:] - values[:-1]) / 2, np.nextafter(values[:-1], math.inf))
+    middles = np.maximum(values[:-1] / 2 + values[1:] / 2, np.nextafter(values[:-1], math.inf))
     candidates = np.concatenate([[-math.inf], middles, [math.inf]])
     flagged, passed = (
         np.searchsorted(np.sort(scores[known & kind]), candidates, side="left")

@@ -6,7 +6,7 @@
   const data = JSON.parse($("data").textContent);
   const { aspects, types, judges } = data;
   const SIGNIFICANT = 1, FAILED = -1, NONE = -2;
-  const [ID, REFERENCE_ID, GOLD, IDENTICAL, ERRORS, JUDGED, REFERENCE, CANDIDATE] = [0, 1, 2, 3, 4, 5, 6, 7];
+  const [ID, REFERENCE_ID, GOLD, IDENTICAL, ERRORS, JUDGED, LEVEL, REFERENCE, CANDIDATE] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
   const [VERDICT, PROBABILITY, SCORE, STATUS, FOUND, ANSWERS, RAW] = [0, 1, 2, 3, 4, 5, 6];
   const pairs = data.pairs, n = pairs.length, J = judges.length;
 
@@ -218,18 +218,21 @@
     const pair = pairs[i];
     const marks = el("span", { class: "marks" });
     pair[JUDGED].forEach((judged, j) => {
-      const is = rightness(pair, judged);
-      marks.append(el("span", { class: `mark-of ${is}${j === state.shown ? " shown" : ""}`, title: `${judges[j].label}: ${RIGHTNESS[is]}`, role: "img", "aria-label": `${judges[j].label} ${RIGHTNESS[is]}` }, MARKS[is]));
+      const is = rightness(pair, judged), words = is === "none" ? WORDS[judged[VERDICT]] : RIGHTNESS[is];
+      marks.append(el("span", { class: `mark-of ${is}${j === state.shown ? " shown" : ""}`, title: `${judges[j].label}: ${words}`, role: "img", "aria-label": `${judges[j].label} ${words}` }, MARKS[is]));
     });
-    const errors = pair[ERRORS] === null ? (pair[GOLD] === NONE ? "not graded" : "graded as a whole") : pair[IDENTICAL] ? "identical" : `${pair[ERRORS].length || "no"} error${pair[ERRORS].length === 1 ? "" : "s"}`;
+    const errors = pair[ERRORS] === null ? (pair[GOLD] === NONE ? "" : "graded as a whole") : pair[IDENTICAL] ? "identical" : `${pair[ERRORS].length || "no"} error${pair[ERRORS].length === 1 ? "" : "s"}`;
+    const about = [errors, levelOf(pair)].filter(Boolean).map((words) => ` · ${words}`).join("");
     return el("div", { class: "row", role: "option", id: `row-${k}`, "aria-selected": String(i === state.pair), "aria-posinset": k + 1, "aria-setsize": order.length, "data-i": i },
       el("span", { class: "id", title: pair[ID] }, pair[ID]),
-      el("span", { class: "about" }, el("span", { class: `severity ${CLASSES[pair[GOLD]]}` }, WORDS[pair[GOLD]]), ` · ${errors}`),
+      el("span", { class: "about" }, el("span", { class: `severity ${CLASSES[pair[GOLD]]}` }, goldWord(pair)), about),
       marks);
   }
   const WORDS = { 1: "significant", 0: "not significant", [FAILED]: "not parsed", [NONE]: "no verdict" };
   const CLASSES = { 1: "significant", 0: "insignificant", [FAILED]: "failed", [NONE]: "failed" };
-  const RIGHTNESS = { right: "right", wrong: "wrong", failed: "not parsed", none: "no verdict" };
+  const RIGHTNESS = { right: "right", wrong: "wrong", failed: "not parsed" };
+  const goldWord = (pair) => (pair[GOLD] === NONE ? "not graded" : WORDS[pair[GOLD]]);
+  const levelOf = (pair) => (pair[LEVEL] === null ? "" : `level ${pair[LEVEL]}`);
 
   function select(i, { focus = false } = {}) {
     state.pair = i;
@@ -273,7 +276,7 @@
     const pair = pairs[state.pair], at = order.indexOf(state.pair);
     const sources = sourcesOf(pair);
     const head = el("header", { class: "pair-head" },
-      el("div", {}, el("h3", {}, pair[ID]), el("p", { class: "about" }, `reference ${pair[REFERENCE_ID]} · ${(at + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}${pair[IDENTICAL] ? " · identical but for white space" : ""}`)),
+      el("div", {}, el("h3", {}, pair[ID]), el("p", { class: "about" }, `reference ${pair[REFERENCE_ID]} · ${(at + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}${pair[IDENTICAL] ? " · identical but for white space" : ""}${pair[LEVEL] === null ? "" : ` · ${levelOf(pair)}`}`)),
       el("div", { class: "pair-buttons" },
         el("button", { type: "button", onclick: () => move(-1), "aria-label": "Previous pair", title: "Previous (k)" }, "←"),
         el("button", { type: "button", onclick: () => move(1), "aria-label": "Next pair", title: "Next (j)" }, "→"),
@@ -372,12 +375,12 @@
     const verdict = gold ? pair[GOLD] : judged[VERDICT];
     const title = gold ? "Gold" : judges[source.judge].label;
     const heading = el("h4", {}, gold || !data.with_text ? title : el("button", { type: "button", class: "plain", "aria-pressed": String(source.judge === state.shown), title: "Box its spans in the reports", onclick: () => show(source.judge) }, title));
-    const badge = el("span", { class: `severity ${CLASSES[verdict]}` }, WORDS[verdict]);
-    const judgement = el("p", { class: "judgement" }, badge, gold ? null : el("span", { class: `mark-of ${is}` }, `${MARKS[is]} ${RIGHTNESS[is]}`), gold ? null : chance(judged));
+    const badge = el("span", { class: `severity ${CLASSES[verdict]}` }, gold ? goldWord(pair) : WORDS[verdict]);
+    const judgement = el("p", { class: "judgement" }, badge, gold || is === "none" ? null : el("span", { class: `mark-of ${is}` }, `${MARKS[is]} ${RIGHTNESS[is]}`), gold ? null : chance(judged));
     const parts = [el("header", {}, heading, judgement)];
     if (!gold && verdict === FAILED && judged[STATUS]) parts.push(el("p", { class: "note" }, judged[STATUS]));
     else if (!gold && judged[STATUS] === "repaired") parts.push(el("p", { class: "note" }, "read by a tolerant reader"));
-    if (source.errors === null) parts.push(el("p", { class: "note" }, gold ? (verdict === NONE ? "Not graded." : "Graded as a whole: no errors are listed.") : verdict === FAILED ? "" : "Names no errors."));
+    if (source.errors === null) parts.push(el("p", { class: "note" }, gold ? (verdict === NONE ? levelOf(pair) && `Of ${levelOf(pair)} among the candidates of its reference, higher being worse.` : "Graded as a whole: no errors are listed.") : verdict === FAILED ? "" : "Names no errors."));
     else if (!source.errors.length) parts.push(el("p", { class: "note" }, "No errors."));
     else parts.push(el("ol", { class: "errors" }, ...source.rows.map((error) => el("li", {}, errorRow(pair, source, error)))));
     const raw = !gold && data.with_text ? judged[RAW] : [];

@@ -3,7 +3,7 @@
     {"with_text": true, "aspects": [..., "other"], "types": [..., "other"],
      "judges": [{"name", "mode", "kind", "label"}],
      "pairs": [[pair_id, reference_id, GOLD, identical, ERRORS or null, [JUDGED, ...one a judge],
-                and with text: reference, candidate]]}
+                LEVEL or null, and with text: reference, candidate]]}
     GOLD    1 significant, 0 not, -2 not known
     ERRORS  [CELL, ...], or with text [[CELL, reference_span, candidate_span, explanation], ...]
     CELL    (aspect * types + type) * 3 + 0 insignificant, 1 significant, 2 not graded
@@ -28,6 +28,7 @@ from reeval.metrics.matching import match
 from reeval.metrics.threshold import cross_validated
 from reeval.page.inputs import Column
 from reeval.pairs import Error, Pair
+from reeval.study.graded import level
 from reeval.taxonomy import ASPECTS, TYPES
 
 OTHER = "other"
@@ -52,7 +53,7 @@ def records(pairs: Sequence[Pair], columns: Sequence[Column], *, with_text: bool
             for column, verdict in zip(columns, said_of, strict=True)
         ]
         gold = None if pair.errors is None else _errors(pair.errors, with_text)
-        row = [pair.pair_id, pair.reference_id, gold_of(pair), int(pair.identical), gold, said]
+        row = [pair.pair_id, pair.reference_id, gold_of(pair), int(pair.identical), gold, said, _rounded(level(pair))]
         rows.append([*row, pair.reference, pair.candidate] if with_text else row)
     judges = [{"name": c.name, "mode": c.mode, "kind": c.kind, "label": c.label} for c in columns]
     return {"with_text": with_text, "aspects": list(_ASPECTS), "types": list(_TYPES), "judges": judges, "pairs": rows}

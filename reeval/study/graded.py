@@ -55,14 +55,22 @@ def graded(
 
 
 def level(pair: Pair) -> float:
-    """nan where there is none. Raises ValueError for one that is not a number."""
+    """nan where there is none. It may be text, as all cells of a CSV file are, and empty.
+
+    Raises:
+        ValueError: for one that is not a number.
+    """
     for name in NAMES:
         value = pair.metadata.get(name)
-        if value is None:
+        if value is None or (isinstance(value, str) and not value.strip()):
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        try:
+            found = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            found = math.nan
+        if not math.isfinite(found):
             raise ValueError(f"pair {pair.pair_id!r}: metadata.{name} must be a number, higher for a worse candidate")
-        return float(value)
+        return found
     return math.nan
 
 

@@ -13,8 +13,10 @@ from reeval.files import write_atomically
 from reeval.judgements import Judgement
 from reeval.run import one_line
 from reeval.study import judging, settings, tables, writers
+from reeval.study.columns import SCALAR
 from reeval.study.compare import compare
 from reeval.study.graded import level
+from reeval.study.ratings import ratings
 
 Judged = dict[str, dict[str, list[Judgement]]]
 
@@ -40,6 +42,7 @@ def run(config: Any, workdir: str | Path, *, allow_remote: bool = False) -> None
     found = pairs.read(checked["pairs"])
     _comparable(checked["pairs"], found)
     evaluators = settings.evaluators(checked, found, directory)
+    _divisible(checked["pairs"], found, evaluators)
     directory.mkdir(parents=True, exist_ok=True)
     record = {"pairs": {"path": str(Path(checked["pairs"]).resolve())}, "config": checked}
     write_atomically(directory / "study.json", json.dumps(record, indent=2) + "\n")
@@ -63,11 +66,25 @@ def run(config: Any, workdir: str | Path, *, allow_remote: bool = False) -> None
 
 def _comparable(path: str, found: Sequence[pairs.Pair]) -> None:
     """Said now, not after hours of judging."""
-    known = (p.errors is not None or p.label is not None or not math.isnan(level(p)) for p in found)
-    if not any(known) and not any(pair.metadata.get("ratings") for pair in found):
+    try:
+        levels, rated = [level(pair) for pair in found], ratings(found)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    labelled = any(pair.errors is not None or pair.label is not None for pair in found)
+    if not labelled and rated is None and all(map(math.isnan, levels)):
         raise ValueError(
             f"{path}: its pairs have no errors, label, metadata.level or metadata.ratings, so there is nothing to "
             "compare evaluators with"
+        )
+
+
+def _divisible(path: str, found: Sequence[pairs.Pair], evaluators: Mapping[str, Evaluator]) -> None:
+    references = {pair.reference_id for pair in found if pair.errors is not None or pair.label is not None}
+    scalar = [name for name, evaluator in evaluators.items() if SCALAR in evaluator.modes]
+    if scalar and len(references) == 1:
+        raise ValueError(
+            f"{path}: its labelled pairs have one reference_id, and the threshold of {scalar[0]} is chosen on other "
+            "references than it judges; give pairs of two or more references, or leave scalar metrics out"
         )
 
 

@@ -20,6 +20,7 @@ _SIGNATURES = (  # the longer first: UTF-32's begins with UTF-16's
 )
 # No report is longer: a quote that is never closed ends here instead of taking the rest of the file.
 _LONGEST_FIELD = 1 << 20
+TOO_MANY = "more fields than the header; put text that holds the delimiter in quotes"
 
 # Number of the row, from 1 and without a header; file and row for messages; names and values of its columns.
 Row = tuple[int, str, list[tuple[str, Any]]]
@@ -84,6 +85,18 @@ def encodable(text: str, where: str) -> str:
 
 
 def _csv(path: Path) -> Iterator[Row]:
+    for number, where, header, row in cells(path):
+        if any(row[len(header) :]):
+            raise ValueError(f"{where}: {TOO_MANY}")
+        yield number, where, list(zip(header, row + [""] * (len(header) - len(row)), strict=False))
+
+
+def cells(path: Path) -> Iterator[tuple[int, str, list[str], list[str]]]:
+    """Number, place, header and cells of each row of a .csv or .tsv file; there may be more cells than the header has.
+
+    Raises:
+        ValueError: as `rows`, where nothing that follows can be trusted.
+    """
     csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(lines(path), delimiter=_delimiter(path), strict=True)
     header: list[str] = []
@@ -103,9 +116,7 @@ def _csv(path: Path) -> Iterator[Row]:
             header = row
             continue
         number += 1
-        if any(row[len(header) :]):
-            raise ValueError(f"{where}: more fields than the header; put text that holds the delimiter in quotes")
-        yield number, where, list(zip(header, row + [""] * (len(header) - len(row)), strict=False))
+        yield number, where, header, row
 
 
 def _json(path: Path) -> Iterator[Row]:

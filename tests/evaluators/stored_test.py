@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -213,6 +214,22 @@ def test_a_table_that_breaks_in_the_middle_keeps_what_stands_before(tmp_path, ca
     assert "what follows cannot be read" in capsys.readouterr().err
 
 
+def test_a_row_of_a_table_with_too_many_cells_costs_itself_alone(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text(f"pair_id,text\np0,none\np1,none, {SECRET}\np2,none,\np3\n")
+    found = judged(path, "text")
+    assert [found[f"p{n}"].parse_status for n in range(4)] == ["ok", MISSING, "ok", "pass 1: no text"]
+    said = capsys.readouterr().err
+    assert "t.csv: row 2 (line 3): has more fields than the header" in said and SECRET not in said
+
+
+@pytest.mark.parametrize("amount", [10**400, math.inf, math.nan, -1], ids=["huge", "inf", "nan", "negative"])
+def test_an_amount_that_no_pair_takes_is_not_known(tmp_path, amount):
+    row = {"pair_id": "p0", "parse_status": "ok", "significant": True, "seconds": amount, "input_tokens": 3}
+    found = judged(jsonl(tmp_path / "j.jsonl", [row]), "judgements")["p0"]
+    assert found.significant and found.seconds is None and found.input_tokens == 3
+
+
 GREEN = """The candidate misses a fracture.
 
 [Clinically Significant Errors]:
@@ -253,6 +270,8 @@ def test_greens_sections_become_errors_of_our_types_and_aspects():
         (GREEN.replace("(a)", "(1)").replace("(b)", "(2)").replace("(c)", "(3)"), 5, {}),
         (GREEN.replace("2. Rib fractures; No", "2. Rib fractures and no"), 5, {"descriptions": 1}),
         (GREEN.replace("position: 1. Blunting is on the left, not the right.", "position: None."), 4, {"no count": 1}),
+        (GREEN.replace("(b)", "( B )").replace("(c)", "\u2022 (c)"), 5, {}),
+        (GREEN.replace("(b)", "（b）").replace("reference:", "reference：\u00a0"), 5, {}),
         (GREEN[: GREEN.index("[Clinically Ins")], 4, {"no insignificant section": 1}),
         (GREEN.replace("[Clinically Significant Errors]:", "**[Clinically Significant Errors]:**"), 5, {}),
         (
@@ -281,6 +300,9 @@ def test_what_green_models_write_is_read(text, errors, repairs):
         ),
         ("[Clinically Significant Errors]:\nThe fracture is missing.", "has no categories"),
         ("[Clinically Significant Errors]:", "has no categories"),
+        (GREEN.replace("(b) Missing", "b. Missing"), "has a line that is no category"),
+        (GREEN[: GREEN.index("(b)")], "is cut short"),
+        (GREEN[: GREEN.index("itting a comparison")], "is cut short"),
         ("[Clinically Significant Errors]:\n(a) <Error Type>: <The number of errors>. <Error 1>", "repeats the prompt"),
     ],
 )

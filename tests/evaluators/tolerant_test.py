@@ -211,6 +211,7 @@ def test_what_a_field_can_only_mean(line, error):
     "text",
     [
         "None.", "NONE", "**none**", "- none", "`none`", '"none"', "Answer: none", "Errors: None", "No errors found.",
+        "No errors in the candidate report.",
         "No errors.", "There are no differences.", "No differences were found between the two reports.",
         "No clinically significant errors.", "There are no discrepancies between the reference and candidate reports.",
         "The reports are identical.", "[]", '{"errors": []}', '```json\n{"errors": []}\n```', "<think>hm</think>none",
@@ -237,6 +238,10 @@ def test_nothing_in_other_words_is_none_and_counted(text):
         ("No other errors.", "no verdict in it"),
         ("The candidate misses a pneumothorax.\nNo errors found.", "says none beside other words on errors"),
         ("Significant errors:\n1. Pneumothorax is lost.\nInsignificant errors:\nNone.", "says none beside other words"),
+        ("none\n\nThe left effusion is not mentioned.", "says none beside other words on errors"),
+        ('{"errors": []}\nThe effusion was not described.', "says none beside other words on errors"),
+        ("Effusion is on the other side. []", "says none beside other words on errors"),
+        ("No errors in the lungs.", "no verdict in it"),
         (f"{FIRST}\nnone", "says both none and errors"),
         ("omission | device", "no verdict in it"),
         ('omission | device | "x" => ""', "line 1 has no severity"),

@@ -45,6 +45,10 @@ def test_neighbours_without_a_middle():
     assert verdicts(np.array([low, high]), threshold).tolist() == [1, 0]
 
 
+def test_scores_as_far_apart_as_they_can_be():
+    assert best(np.array([True, False]), np.array([-1e308, 1e308])) == 0
+
+
 @pytest.mark.parametrize("steps", [None, 5, 2])
 @pytest.mark.parametrize("missing", [0, 9])
 def test_no_threshold_is_better(steps, missing):

@@ -393,6 +393,22 @@ def test_two_pass_answers_are_both_there_and_a_label_alone_is_said(chrome, page)
     assert "score 0.2" in one(chrome, '.card[aria-label="bleu"]').text
 
 
+def test_a_pair_that_is_only_ranked_shows_its_rank_and_what_was_said(chrome, tmp_path):
+    ranked = [Pair(f"p{n}", "r", "right", f"left {n}", metadata={"rank": f"{n}"}) for n in (1, 2)]
+    said = Column("ours", "one_pass", "judge", {}, [Judgement(p.pair_id, "ok", significant=True) for p in ranked])
+    score = Column("bleu", "scalar", "scalar", {}, [Judgement(p.pair_id, "ok", score=0.5) for p in ranked])
+    path = tmp_path / "page.html"
+    path.write_text(html(Inputs({}, ranked, [said, score], {}), with_text=True), encoding="utf-8")
+    visit(chrome, path, pair="p2")
+    assert one(chrome, '.row[aria-selected="true"] .about').text == "not graded · level 2"
+    assert one(chrome, "#detail .about").text == "reference r · 2 of 2 · level 2"
+    assert one(chrome, ".card.gold .judgement").text == "not graded" and "Of level 2" in one(chrome, ".card.gold").text
+    assert one(chrome, '.card[aria-label="ours, one-pass"] .judgement').text == "significant"
+    assert one(chrome, '.card[aria-label="bleu"] .judgement').text.split("\n")[0].startswith("no verdict")
+    marks = [mark.get_attribute("title") for mark in all_of(chrome, '.row[aria-selected="true"] .mark-of')]
+    assert marks == ["ours, one-pass: significant", "bleu: no verdict"]
+
+
 def test_without_text_all_else_works(chrome, inputs, tmp_path):
     path = tmp_path / "page.html"
     path.write_text(html(inputs, with_text=False), encoding="utf-8")

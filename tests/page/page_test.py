@@ -65,7 +65,7 @@ def test_without_the_flag_no_word_of_a_report_is_in_the_file(study, tmp_path, ca
     page = report(study, tmp_path / "page.html")
     assert SECRET not in page and "onerror" not in page and SECRET not in capsys.readouterr().out
     data = data_of(page)
-    assert [len(pair) for pair in data["pairs"]] == [6] * 24
+    assert [len(pair) for pair in data["pairs"]] == [7] * 24
     # What stays: ids, cells of the taxonomy with severities, verdicts, probabilities.
     assert data["pairs"][0][:2] == ["p00000", "s0"] and "p00023" in page
     ours = data["pairs"][1][5][0]
@@ -89,7 +89,7 @@ def test_with_the_flag_text_is_data_alone_and_its_owner_s(study, tmp_path):
     assert SECRET not in before + after
     assert not set("<>&\u2028") & set(data)
     pair = data_of(page)["pairs"][4]
-    assert pair[6].startswith(HOSTILE) and pair[4][0][3] == HOSTILE
+    assert pair[7].startswith(HOSTILE) and pair[4][0][3] == HOSTILE
     assert pair[5][2][3] == f"{SECRET} is no verdict" and pair[5][2][6] == [HOSTILE]
     assert "This file holds the text of reports." in page
 

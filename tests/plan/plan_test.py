@@ -208,4 +208,5 @@ def test_configs_are_all_covered():
         )
     )
     assert headers == set(CONFIGS) and large == {"qwen3_8b", "medgemma_4b"}
-    assert set(CONFIGS) == {path.stem for path in (Path(__file__).parents[2] / "configs").glob("*.py")}
+    configs = {path.stem for path in (Path(__file__).parents[2] / "configs").glob("*.py")}
+    assert set(CONFIGS) == configs - {"study"}  # which trains nothing

@@ -152,11 +152,24 @@ def test_ranked_pairs_alone():
     assert found["graded"]["evaluators"]["m"]["scalar"]["score"]["tau_b"] == 1
 
 
+def test_ranks_as_a_csv_file_has_them_are_text_and_may_be_empty():
+    ranked = [Pair(f"{r}{i}", r, "x", "y", metadata={"rank": f" {i}"}) for r in "ab" for i in range(9, 12)]
+    bare = Pair("c", "a", "x", "y", metadata={"rank": "", "level": None})
+    judged = [Judgement(p.pair_id, "ok", score=-float(p.metadata["rank"] or 0)) for p in [*ranked, bare]]
+    found = compared([*ranked, bare], {"m": {"scalar": judged}})
+    assert found["pairs"]["with_level"] == found["graded"]["pairs"] == 6
+    assert found["graded"]["evaluators"]["m"]["scalar"]["score"]["tau_b"] == 1
+
+
+@pytest.mark.parametrize("value", [SECRET, True, "nan", [1], 10**400])
+def test_a_level_that_is_no_number_is_refused(value):
+    with pytest.raises(ValueError, match=r"^pair 'a': metadata.level must be a number, higher for a worse candidate$"):
+        compared([Pair("a", "r", "x", "y", (), {"level": value})], {})
+
+
 def test_nothing_to_compare_with():
     with pytest.raises(ValueError, match="no errors, labels, levels or ratings"):
         compared([Pair("a", "r", "x", "y")], {"m": {"one_pass": [Judgement("a", "ok", significant=True)]}})
-    with pytest.raises(ValueError, match=r"pair 'a': metadata.level must be a number"):
-        compared([Pair("a", "r", "x", "y", (), {"level": SECRET})], {})
 
 
 def test_one_kind_of_pair_alone():

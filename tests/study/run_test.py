@@ -138,6 +138,29 @@ def test_pairs_with_nothing_to_hold_against_are_refused(study, capsys):
     assert "nothing to compare evaluators with" in capsys.readouterr().err
 
 
+def test_a_threshold_of_one_reference_is_refused_before_any_work(study, tmp_path, capsys):
+    alone = [Pair(p.pair_id, "r", p.reference, p.candidate, p.errors) for p in PAIRS]
+    ranked = Pair("ranked", "other", "One.", "Two.", metadata={"rank": 1})
+    assert cli.main(study({"bleu": {"kind": "scalar", "metric": "bleu"}}, [*alone, ranked])) == 2
+    assert "have one reference_id, and the threshold of bleu is chosen" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"rank": "the worst"}, "pair 'last': metadata.rank must be a number"),
+        ({"ratings": {"r1": SECRET}}, "pair 'last': metadata.ratings must have for each rater"),
+    ],
+)
+def test_what_people_said_is_checked_before_any_work(study, tmp_path, capsys, metadata, said):
+    graded = [*PAIRS, Pair("last", "r0", "One.", "Two.", metadata=metadata)]
+    assert cli.main(study({"bleu": {"kind": "scalar", "metric": "bleu"}}, graded)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line and "pairs.jsonl" in line and SECRET not in line
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 def test_a_stopped_run_goes_on_and_asks_nothing_twice(study, tmp_path, end):
     hang = True

@@ -1,6 +1,7 @@
 """A study's config: every field has its type and range, and a mistake is named before work begins."""
 
 import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ def shipped():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
+
+
+def test_a_copy_of_the_shipped_config_takes_names_of_models_with_dots(tmp_path):
+    source = (ROOT / "configs" / "study.py").read_text()
+    copy = tmp_path / "copy.py"
+    copy.write_text(source.replace('"bleu": {', '"qwen2.5-7b": {'))
+    assert "qwen2.5-7b" in settings.check(runpy.run_path(str(copy))["get_config"]())["evaluators"]
 
 
 def with_evaluator(**fields):
