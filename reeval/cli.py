@@ -81,6 +81,7 @@ def prefs(argv: Sequence[str]) -> None:
     mixture = ["severity:0.35", "invented:0.15", "dropped:0.15", "sampled:0.35"]
     flags.DEFINE_list("mixture", mixture, "Kinds and their shares.", flag_values=values)
     flags.DEFINE_float("two_pass_share", 0.5, "Of two-pass conversations.", flag_values=values)
+    flags.DEFINE_float("significant", None, "Share of significant pairs; by default as it comes.", flag_values=values)
     number("samples", 4, "Verdicts that the judge draws of each pair in each mode.", lower_bound=1, flag_values=values)
     flags.DEFINE_float("temperature", 1.0, "At which it draws them.", flag_values=values)
     number("seed", 0, "Another seed makes others.", lower_bound=0, flag_values=values)

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Options:
     pairs: a labelled pair file; empty for what the run learned from.
     per_pair: preferences of each pair.
     mixture: kind -> its share. What a pair does not carry other kinds give; a wrong sample where there is none, nobody.
+    significant: share of preferences of significant pairs, others being left out by chance; None for what there is.
+        The more, the more the judge will flag.
     samples: verdicts that the judge draws of each pair in each mode.
     """
 
@@ -55,6 +57,7 @@ class Options:
     per_pair: int
     mixture: Mapping[str, float]
     two_pass_share: float
+    significant: float | None
     samples: int
     temperature: float
     seed: int
@@ -65,6 +68,8 @@ def run(flags: Mapping[str, Any]) -> None:
     """Make the preferences and say on standard error what came of it. Raises ValueError."""
     if not 0 <= flags["two_pass_share"] <= 1:
         raise ValueError(f"--two_pass_share={flags['two_pass_share']}: must be a share from 0 to 1")
+    if flags["significant"] is not None and not 0 < flags["significant"] < 1:
+        raise ValueError(f"--significant={flags['significant']}: must be a share above 0 and below 1")
     if not 0 <= flags["temperature"] < float("inf"):
         raise ValueError(f"--temperature={flags['temperature']}: must be a number of at least 0")
     names = [field.name for field in dataclasses.fields(Options)]
@@ -102,6 +107,8 @@ def prefer(options: Options) -> Counter[str]:
     found = wrong(drawn, labelled)
     cells = wrongs.Cells(labelled)
     made = [each for pair in labelled for each in _of_pair(pair, options, cells, found)]
+    if options.significant is not None:
+        made = _balanced(made, {pair.pair_id for pair in labelled if pair.significant}, options)
     if not made:
         raise ValueError(f"{source}: no preference can be made of these pairs by --mixture")
     lines = "".join(json.dumps(dataclasses.asdict(each), ensure_ascii=False) + "\n" for each in made)
@@ -140,6 +147,17 @@ def _of_pair(
             if kind == "sampled":
                 break  # the judge is right here: what filled its place would soon outnumber its mistakes
     return made
+
+
+def _balanced(made: Sequence[Preference], significant: Collection[str], options: Options) -> list[Preference]:
+    """As many of them as have the share of significant pairs that is asked for; in their order."""
+    assert options.significant is not None
+    sides = [[each for each in made if (each.pair_id in significant) == side] for side in (True, False)]
+    shares = options.significant, 1 - options.significant
+    total = min(len(side) / share for side, share in zip(sides, shares, strict=True))
+    rng = random.Random(f"{options.seed} balanced")
+    kept = {id(e) for side, share in zip(sides, shares, strict=True) for e in rng.sample(side, round(total * share))}
+    return [each for each in made if id(each) in kept]
 
 
 def _rejected(

@@ -117,11 +117,27 @@ def test_counts_follow_the_mixture_and_other_kinds_fill_in(workdir: Path, tmp_pa
 
 def test_where_the_judge_is_right_nothing_takes_the_place_of_its_mistakes() -> None:
     many = [pair for pair in random_judge.pairs(400) if pair.errors]
-    options = command.Options("", "", "", 1, {"sampled": 3.0, "dropped": 1.0}, 0.5, 1, 1.0, 0, 0)
+    options = command.Options("", "", "", 1, {"sampled": 3.0, "dropped": 1.0}, 0.5, None, 1, 1.0, 0, 0)
     cells = Cells(many)
     made = [each for pair in many for each in command._of_pair(pair, options, cells, {})]
     assert {each.kind for each in made} == {"dropped"}
     assert len(made) / len(many) == pytest.approx(0.25, abs=0.08)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_so_many_of_significant_pairs_as_were_asked_for(workdir: Path, tmp_path: Path, share: float) -> None:
+    many = random_judge.pairs(400)
+    pairs.write(tmp_path / "many.jsonl", many)
+    asked = [f"--pairs={tmp_path / 'many.jsonl'}", "--mixture=dropped:1", "--per_pair=1"]
+    assert prefer(workdir, tmp_path / "all.jsonl", *asked) == 0
+    assert prefer(workdir, tmp_path / "some.jsonl", *asked, f"--significant={share}") == 0
+    every, some = (preferences.read(tmp_path / f"{name}.jsonl") for name in ("all", "some"))
+    significant = {pair.pair_id for pair in many if pair.significant}
+    of = [each.pair_id in significant for each in some]
+    assert sum(of) / len(of) == pytest.approx(share, abs=0.01)
+    assert [each for each in every if each in some] == some, "of those, in their order"
+    sides = [sum((each.pair_id in significant) == side for each in every) for side in (True, False)]
+    assert sum(of) == sides[0] or len(of) - sum(of) == sides[1], "no more left out than has to be"
 
 
 def test_what_came_of_it_stands_beside_it_and_a_finished_file_stays(workdir: Path, made: Path) -> None:
@@ -232,6 +248,7 @@ def test_samples_are_wrong_by_the_rules_of_d_and_r() -> None:
     [
         (["--mixture=wrong:1"], "--mixture=wrong:1: must be kind:share, of severity, invented, dropped, sampled"),
         (["--mixture=dropped:x"], "--mixture=dropped:x: must be kind:share"),
+        (["--significant=1"], "--significant=1.0: must be a share above 0 and below 1"),
         (["--mixture=dropped:0"], "--mixture=dropped:0: no kind has a share"),
         (["--two_pass_share=2"], "--two_pass_share=2.0: must be a share from 0 to 1"),
         (["--temperature=-1"], "--temperature=-1.0: must be a number of at least 0"),
