@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
                 "targets": r"self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj",
             },
             "data": {
-                "train": "runs/quickstart/train.jsonl",
+                "train": "runs/tiny_dpo/pairs.jsonl",
                 "images": False,
                 # Of pairs in `train`, by `reeval prefs`.
                 "preferences": "runs/tiny_dpo/preferences.jsonl",
@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
                 "steps": 200,
                 "batch_size": 8,
                 "accumulation": 1,
-                "learning_rate": 3e-4,
+                "learning_rate": 2e-4,
                 "final_learning_rate": 0.0,
                 "warmup_steps": 20,
                 "weight_decay": 0.0,

@@ -17,9 +17,13 @@ reeval=$(dirname "$python")/reeval
 for split in train heldout; do
     gzip -dc "reeval/shipped/$split.jsonl.gz" > "$workdir/$split.jsonl"
 done
+# Pairs that the first stage has not seen, of reports by the same part of the generator.
+if ! [ -e "$workdir/second.jsonl" ]; then
+    "$python" -m reeval.synth.generator --split=train --count=2000 --seed=100 "--out=$workdir/second_reports.jsonl"
+    "$reeval" synth "--reports=$workdir/second_reports.jsonl" "--out=$workdir/second.jsonl" --count=4000 --seed=100
+fi
 # Reports of the shipped pairs are longer than the quickstart's.
 pairs=(
-    "--config.data.train=$workdir/train.jsonl"
     "--config.eval.pairs=$workdir/heldout.jsonl"
     --config.eval.max_prompt_tokens=1152
     --config.eval.base=False
@@ -29,14 +33,15 @@ for seed in ${SEEDS:-0 1 2}; do
     sft=$workdir/sft$seed
     dpo=$workdir/dpo$seed
     printf '\n== Seed %s: supervised fine-tuning\n' "$seed"
-    "$reeval" train --config=configs/tiny.py "${pairs[@]}" "--workdir=$sft" "--config.train.seed=$seed" \
+    "$reeval" train --config=configs/tiny.py "--config.data.train=$workdir/train.jsonl" "${pairs[@]}" "--workdir=$sft" "--config.train.seed=$seed" \
         --config.data.sequence_length=1280 --config.train.batch_size=3
     mkdir -p "$dpo"
     printf '\n== Seed %s: preferences\n' "$seed"
-    [ -e "$dpo/preferences.jsonl" ] || "$reeval" prefs "--workdir=$sft" "--out=$dpo/preferences.jsonl" "--seed=$seed" \
-        --samples=2 --mixture=sampled:0.85,dropped:0.15
+    [ -e "$dpo/preferences.jsonl" ] || "$reeval" prefs "--workdir=$sft" "--out=$dpo/preferences.jsonl" \
+        "--pairs=$workdir/second.jsonl" --samples=2 --mixture=sampled:1 --significant=0.56 "--seed=$seed"
     config=(
         --config=configs/tiny_dpo.py
+        "--config.data.train=$workdir/second.jsonl"
         "${pairs[@]}"
         "--workdir=$dpo"
         "--config.start=$sft"

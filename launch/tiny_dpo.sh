@@ -20,16 +20,20 @@ reeval=$(dirname "$python")/reeval
 config=(
     --config=configs/tiny_dpo.py
     "--config.start=$start"
-    "--config.data.train=$start/train.jsonl"
+    "--config.data.train=$workdir/pairs.jsonl"
     "--config.data.preferences=$workdir/preferences.jsonl"
     "--config.eval.pairs=$start/heldout.jsonl"
     "--workdir=$workdir"
 )
 
-printf '\n== 1/3 Preferences: verdicts that the gold ones are better than, the judge'"'"'s own among them\n'
-# The judge's own mistakes are what sharpens it most (docs/results.md).
+printf '\n== 1/3 Preferences, of new pairs: the gold verdict over what the judge says of them, where that is wrong\n'
+if ! [ -e "$workdir/pairs.jsonl" ]; then
+    "$python" -m reeval.synth.generator --split=train --count=2000 --seed=2 --sentences=2-4 "--out=$workdir/reports.jsonl"
+    "$reeval" synth "--reports=$workdir/reports.jsonl" "--out=$workdir/pairs.jsonl" --count=4000 --seed=2
+fi
+# docs/results.md says what else was tried.
 [ -e "$workdir/preferences.jsonl" ] || "$reeval" prefs "--workdir=$start" "--out=$workdir/preferences.jsonl" \
-    --samples=2 --mixture=sampled:0.85,dropped:0.15
+    "--pairs=$workdir/pairs.jsonl" --samples=2 --mixture=sampled:1 --significant=0.56
 printf '\n== 2/3 Training on them\n'
 "$reeval" train "${config[@]}" "$@"
 printf '\n== 3/3 Judging the held-out pairs with the base, the quickstart'"'"'s judge and this one\n'
