@@ -33,8 +33,8 @@ for seed in ${SEEDS:-0 1 2}; do
     sft=$workdir/sft$seed
     dpo=$workdir/dpo$seed
     printf '\n== Seed %s: supervised fine-tuning\n' "$seed"
-    "$reeval" train --config=configs/tiny.py "--config.data.train=$workdir/train.jsonl" "${pairs[@]}" "--workdir=$sft" "--config.train.seed=$seed" \
-        --config.data.sequence_length=1280 --config.train.batch_size=3
+    "$reeval" train --config=configs/tiny.py "--config.data.train=$workdir/train.jsonl" "${pairs[@]}" \
+        "--workdir=$sft" "--config.train.seed=$seed" --config.data.sequence_length=1280 --config.train.batch_size=3
     mkdir -p "$dpo"
     printf '\n== Seed %s: preferences\n' "$seed"
     [ -e "$dpo/preferences.jsonl" ] || "$reeval" prefs "--workdir=$sft" "--out=$dpo/preferences.jsonl" \
