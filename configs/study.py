@@ -3,10 +3,11 @@
 Copy it for a study of your own: name your pairs and your evaluators. `docs/study.md` shows each kind of evaluator.
 
 Command:  reeval compare --config=configs/study.py --workdir=runs/study
-Hardware: any CPU; nothing is downloaded
+Hardware: any CPU; nothing is downloaded; measured on two cores (jax 0.10.2, Python 3.11)
 Memory:   not measured
-Duration: not measured
-Expected: not measured
+Duration: 2 minutes on cores that had other work too
+Expected: (D+R)/2 of the embedded judge 53.2 in one pass and 53.4 in two, which flags nearly everything before it is
+          fine-tuned (D 99.1); of bleu 53.3, chrf 57.2, rougeL 53.9; n 316 + 324
 """
 
 from ml_collections import ConfigDict
