@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -154,16 +155,16 @@ def _search(
     for policy in _CHEAPEST_FIRST:
         tried: dict[int, Needs] = {}
 
-        def fits(rows: int, policy: str = policy, tried: dict[int, Needs] = tried) -> bool:
+        def peak(rows: int, policy: str = policy, tried: dict[int, Needs] = tried) -> float:
             other = config.copy_and_resolve_references()
             with other.unlocked():
                 other.train.batch_size, other.train.remat = rows, policy
-            tried[rows] = needs_of(training_step(other, devices), chip, slices)
-            verdict = "fits" if tried[rows].fits else "does not fit"
-            console.print(f"remat {policy}, {rows} rows: {verdict}, {_gb(tried[rows].peak)} GB", highlight=False)
-            return tried[rows].fits
+            needs = tried[rows] = needs_of(training_step(other, devices), chip, slices)
+            verdict = "fits" if needs.fits else "does not fit"
+            console.print(f"remat {policy}, {rows} rows: {verdict}, {_gb(needs.peak)} GB", highlight=False)
+            return needs.peak if needs.fits or needs.peak > chip.hbm else math.inf
 
-        rows = largest(fits, unit)
+        rows = largest(peak, chip.hbm, unit)
         found.append({"remat": policy, "batch_size": rows, **(dataclasses.asdict(tried[rows]) if rows else {})})
         best = tried.get(rows)
         cells = (_gb(best.peak), f"{best.tokens / best.seconds:,.0f}") if best else ("", "none fits")

@@ -1,25 +1,39 @@
-"""The largest batch that fits, by doubling and bisecting."""
+"""The largest batch that fits, found with few compilations."""
 
 from collections.abc import Callable
 
 
-def largest(fits: Callable[[int], bool], unit: int, *, most: int = 1024) -> int:
-    """The largest multiple of `unit` that fits, at most `most` of it, asked as seldom as can be; 0 if none does.
+def largest(peak: Callable[[int], float], limit: float, unit: int, *, most: int = 1024) -> int:
+    """The largest multiple of `unit` whose peak is within `limit`, at most `most` of it; 0 if none is.
+
+    Memory grows nearly in a straight line with rows, so the next to ask is where a line through two answers meets the
+    limit. Where it does not, each second question halves what is left.
 
     Args:
-        fits: whether a multiple does; where one does, smaller ones do.
+        peak: of so many rows; infinite where it is only known not to fit. Grows with rows.
+        limit: in the same unit, bytes or other.
     """
-    good, bad = 0, None
-    step = 1
-    while bad is None and good < most:
-        if fits(step * unit):
-            good, step = step, min(2 * step, most)
+    good, bad = 0, most + 1
+    known: dict[int, float] = {}
+    ask = 1
+    while bad - good > 1:
+        left = bad - good
+        answer = peak(ask * unit)
+        if answer <= limit:
+            good = ask
         else:
-            bad = step
-    while bad is not None and bad - good > 1:
-        middle = (good + bad) // 2
-        if fits(middle * unit):
-            good = middle
-        else:
-            bad = middle
+            bad = ask
+        if answer != float("inf"):
+            known[ask] = answer
+        surest = (good + bad) // 2 if bad <= most else 2 * good
+        straight = len(known) == 2 or bad - good <= left // 2 + 1
+        ask = min(max(_on_the_line(known, limit) if straight else surest, good + 1), bad - 1)
     return good * unit
+
+
+def _on_the_line(known: dict[int, float], limit: float) -> int:
+    """Where the two answers nearest to the limit say that it is; twice as many as asked where they say nothing."""
+    low, high = sorted(sorted(known, key=lambda n: abs(known[n] - limit))[:2]) if len(known) > 1 else (1, 1)
+    if low == high or known[high] <= known[low]:
+        return 2 * max(known, default=1)
+    return int(low + (limit - known[low]) * (high - low) / (known[high] - known[low]))

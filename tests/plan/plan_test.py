@@ -191,7 +191,7 @@ def test_a_search_finds_the_largest_batch_of_each_policy(config, tmp_path, capsy
     assert list(found.items()) == [("none", 2), ("dots", 3), ("full", 8)]
     assert (config.train.remat, config.train.batch_size) == ("none", 8), "it is the caller's"
     said = capsys.readouterr().out
-    assert "remat none, 4 rows: does not fit, 32.00 GB" in said
+    assert "remat none, 3 rows: does not fit, 24.00 GB" in said
     assert "recomputes least and fits: --config.train.remat=none --config.train.batch_size=2; the largest" in said
     assert "batch: --config.train.remat=full --config.train.batch_size=8" in said
     each.update(dict.fromkeys(each, 1e12))
