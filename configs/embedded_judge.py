@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
                 "muon_rate": 0.02,
                 "adam_rate": 3e-3,
                 "warmup": 0.02,
-                # What computes attention: auto (by the mesh), xla, blockwise or splash.
+                # What computes attention: auto (by the mesh), xla, blockwise, splash or cudnn.
                 "attention": "auto",
                 # Processes that make pairs.
                 "workers": 1,

@@ -72,7 +72,7 @@ def get_config() -> ConfigDict:
                 "remat": "full",
                 # Of how many verdict tokens of a row logits exist at once.
                 "loss_chunk": 256,
-                # What computes attention: auto (by the mesh), xla, blockwise or splash.
+                # What computes attention: auto (by the mesh), xla, blockwise, splash or cudnn.
                 "attention": "auto",
                 "log_every": 5,
                 "checkpoint_every": 50,

@@ -51,7 +51,7 @@ def get_config() -> ConfigDict:
                 "remat": "none",
                 # Of how many verdict tokens of a row logits exist at once.
                 "loss_chunk": 64,
-                # What computes attention: auto (by the mesh), xla, blockwise or splash.
+                # What computes attention: auto (by the mesh), xla, blockwise, splash or cudnn.
                 "attention": "auto",
                 "log_every": 10,
                 "checkpoint_every": 100,

@@ -1,4 +1,4 @@
-"""Prints launch/pins.txt: what pip resolves for the test extra, the same list for all Pythons given.
+"""Prints launch/pins.txt: what pip resolves for the tests, the same list for all Pythons given.
 
     python3 launch/pins.py PYTHON3.11 PYTHON3.12 > launch/pins.new && mv launch/pins.new launch/pins.txt
 
@@ -20,7 +20,7 @@ def resolve(python: str) -> tuple[str, dict[str, str]]:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
     # An editable install needs editables beside the build backend.
-    command += [f"{ROOT}[test]", *build, "editables"]
+    command += [f"{ROOT}[test,plan-gpu]", *build, "editables"]
     report = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     version = subprocess.check_output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
     found = (item["metadata"] for item in json.loads(report)["install"])

@@ -5,13 +5,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """A TPU.
+    """A TPU or a GPU.
 
     Attributes:
         flops: peak in bfloat16, a second.
         hbm: bytes.
         hbm_rate, ici_rate, dcn_rate: bytes a second of its memory; that it can send over all its links to chips of
-            its slice; and its share of what its host sends to other slices.
+            its slice, or its machine; and its share of what its host sends to others.
     """
 
     flops: float
@@ -33,20 +33,30 @@ TPUS = {
     "v6e": Chip(918e12, 32 * 2**30, 1638e9, 400e9, 12.5e9),
 }
 
+# NVIDIA's data sheets of the SXM modules and of the L40S, which has no NVLink but PCIe, read in November 2026; NVLink
+# is given in both directions together. Bytes are those that the driver reports. One network card a GPU: of 200 Gb/s
+# in DGX A100, 400 in DGX H100 and H200 and, a guess, 100 beside an L40S.
+GPUS = {
+    "a100": Chip(312e12, 81_251 * 2**20, 2039e9, 300e9, 25e9),
+    "h100": Chip(989e12, 81_079 * 2**20, 3350e9, 450e9, 50e9),
+    "h200": Chip(989e12, 143_771 * 2**20, 4800e9, 450e9, 50e9),
+    "l40s": Chip(362e12, 45_495 * 2**20, 864e9, 32e9, 12.5e9),
+}
+
 # By the beginning of jax's `device_kind`, the longer ones first. GPUs: dense, from NVIDIA's data sheets.
 _PEAKS = {
     "TPU v4": TPUS["v4"].flops,
     "TPU v5 lite": TPUS["v5e"].flops,
     "TPU v5": TPUS["v5p"].flops,
     "TPU v6 lite": TPUS["v6e"].flops,
-    "NVIDIA A100": 312e12,
+    "NVIDIA A100": GPUS["a100"].flops,
     "NVIDIA H100 PCIe": 756e12,
     "NVIDIA H100 NVL": 835e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
+    "NVIDIA H100": GPUS["h100"].flops,
+    "NVIDIA H200": GPUS["h200"].flops,
     "NVIDIA B200": 2250e12,
     "NVIDIA L4": 121e12,
-    "NVIDIA L40S": 362e12,
+    "NVIDIA L40S": GPUS["l40s"].flops,
 }
 
 

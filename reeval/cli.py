@@ -14,7 +14,7 @@ USAGE = """reeval: judges of generated radiology reports.
   reeval train   --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   fine-tune a judge; resumes
   reeval eval    --config=FILE --workdir=DIR [--config.FIELD=VALUE ...]   D and R, both modes; resumes
   reeval export  --workdir=DIR --out=DIR [--format=merged|adapter]        a Hugging Face or PEFT directory
-  reeval plan    --config=FILE --topology=v5e:2x4 [--search]              memory and time on TPUs not at hand
+  reeval plan    --config=FILE --topology=v5e:2x4 [--search]              memory and time on chips not at hand
   reeval synth   --reports=FILE|FOLDER --out=FILE [--count=4000] [--seed=0]    labelled pairs from reports; resumes
   reeval pairs check FILE [--against=BENCHMARK] [--classifiers] [--json]  is it valid, what is in it, does it leak
   reeval pairs convert --format=NAME --input=FILE[,FILE] --out=FILE       ReXVal, RadEvalX or a mapped table to pairs

@@ -152,5 +152,6 @@ def activations(mesh: Mesh, *, attention: str = "xla") -> AbstractContextManager
         )
         return mapped(*arrays)
 
-    platform = mesh.devices.flat[0].platform
-    return layers.activation_placement(layers.Placement(constrain, by_shard, platform, attention))
+    device = mesh.devices.flat[0]
+    capability = tuple(int(n) for n in getattr(device, "compute_capability", "0.0").split("."))
+    return layers.activation_placement(layers.Placement(constrain, by_shard, device.platform, capability, attention))

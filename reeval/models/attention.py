@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from reeval.models import cudnn
 from reeval.models.blockwise import blockwise
 from reeval.models.layers import Placement, placement
 from reeval.models.splash import splash
 
-BACKENDS = ("auto", "xla", "blockwise", "splash")
+BACKENDS = ("auto", "xla", "blockwise", "splash", "cudnn")
 # Names of the axes of queries by key head, and of keys and values, see `layers.Placement`.
 _HEADS, _KEYS = ("batch", "kv_heads", None, None, None), ("batch", "kv_heads", None, None)
 # CPUs want blocks that stay in their cache, and rows that pass over what others need; GPUs want large products.
@@ -78,8 +79,9 @@ def attend(
         ValueError: if the backend that was asked for cannot do this.
 
     A call with a past or images, and one that no `layers.activation_placement` surrounds, is for "xla", whatever was
-    asked for. "auto" is by the mesh's platform: "splash" on TPUs; "blockwise" on CPUs and GPUs; and "xla" for what is
-    no longer than a block, and on TPUs where windows are not known or there are parents.
+    asked for. "auto" is by the mesh's platform: "splash" on TPUs; "cudnn" on GPUs where it has a kernel; "blockwise"
+    on other GPUs and on CPUs; and "xla" for what is no longer than a block, and on TPUs where windows are not known or
+    there are parents.
     """
     B, T, N, H = q_BTNH.shape
     K = k_BKSH.shape[1]
@@ -90,7 +92,8 @@ def attend(
     if given is None or past or images_BS is not None:
         backend = "xla"
     else:
-        backend = _backend(given, T, known, parents_BS is not None)
+        takes = cudnn.takes(H, q_BTNH.dtype, given.capability)
+        backend = _backend(given, T, known, parents_BS is not None, takes)
     if given is None or backend == "xla":
         return _xla(
             q_BTNH,
@@ -123,6 +126,8 @@ def attend(
             known, interpret = windows if window is not None else (), given.platform != "tpu"
             ids, width = of["segments_BT"], of.get("window")
             return splash(q, k, v, ids, width, scale=scale, windows=known, interpret=interpret)
+        if backend == "cudnn":
+            return cudnn.cudnn(q, k, v, of.pop("segments_BT"), scale=scale, fused=given.platform == "gpu", **of)
         sizes: dict[str, Any] = _GPU_BLOCKS if given.platform == "gpu" else _CPU_BLOCKS
         return blockwise(q, k, v, of.pop("segments_BT"), scale=scale, **of, **sizes)
 
@@ -130,16 +135,19 @@ def attend(
     return out_BKGTH.transpose(0, 3, 1, 2, 4).reshape(B, T, N, H)
 
 
-def _backend(given: Placement, T: int, known: bool, continued: bool) -> str:
+def _backend(given: Placement, T: int, known: bool, continued: bool, takes: bool) -> str:
     """What computes the attention of T tokens alone.
 
     Args:
         known: the windows are, while tracing.
         continued: some segments continue others.
+        takes: cuDNN takes heads of this size and type, on a GPU like the mesh's.
     """
     if given.attention == "auto":
         if T <= _BLOCK or (given.platform == "tpu" and (continued or not known)):
             return "xla"
+        if given.platform == "gpu" and takes:
+            return "cudnn"
         return "splash" if given.platform == "tpu" else "blockwise"
     if given.attention not in BACKENDS:
         raise ValueError(f"attention {given.attention!r} is not one of {', '.join(BACKENDS)}")
@@ -147,6 +155,12 @@ def _backend(given: Placement, T: int, known: bool, continued: bool) -> str:
         raise ValueError("splash attention needs to know a model's windows while tracing; use attention 'auto'")
     if given.attention == "splash" and continued:
         raise ValueError("splash attention knows no segments that continue others; use attention 'auto'")
+    if given.attention == "cudnn" and given.platform == "tpu":
+        raise ValueError("cudnn attention is for GPUs; use attention 'auto'")
+    if given.attention == "cudnn" and given.platform == "gpu" and not takes:
+        raise ValueError(
+            "cudnn attention has no kernel for heads of this size and type on this GPU; use attention 'auto'"
+        )
     return given.attention
 
 

@@ -24,12 +24,14 @@ class Placement(NamedTuple):
     by_shard: `by_shard(f, arrays, axes, out, out_axes)` runs `f(*arrays)` on each device's part of them; `out` has the
         shape of what it gives. An axis that does not divide evenly stays whole, so one name must mean one size.
     platform: of the mesh's devices, which need not be those of this machine.
+    capability: the CUDA compute capability of GPUs; (0, 0) of other devices.
     attention: the backend of attention, see `attention.attend`.
     """
 
     constrain: Callable[[jax.Array, Axes], jax.Array]
     by_shard: Callable[[Callable[..., jax.Array], Sequence[jax.Array], Sequence[Axes], Any, Axes], jax.Array]
     platform: str
+    capability: tuple[int, ...]
     attention: str
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -34,15 +35,17 @@ def plan(
     """Compile the real training step and scoring loop of a config for a topology, and print what they need a chip.
 
     Only `config.json` is read of the base model, and its tokenizer if there is one. Needs libtpu
-    (`pip install -e '.[plan]'`). What does not fit is a row of the table.
+    (`pip install -e '.[plan]'`), or for GPUs jax's CUDA plugin (`'.[plan-gpu]'`). What does not fit is a row of
+    the table.
 
     Args:
-        topology: of one slice, such as `v5e:2x4`.
+        topology: of one slice, such as `v5e:2x4`, or one machine with GPUs, such as `h100:8`.
         what: `train`, `score` or `both`.
+        slices: so many of them.
         search: find the largest batch of the training step for each remat policy, too.
         json_file: where the figures go as JSON, too.
     Raises:
-        ValueError: if the topology is unknown, the config's mesh does not cover it, or libtpu is missing.
+        ValueError: if the topology is unknown, the config's mesh does not cover it, or its compiler is missing.
     """
     assert what in PARTS
     settings.check(config, tunings=settings.TUNINGS)
@@ -53,6 +56,8 @@ def plan(
         )
     if search and not scores:
         raise ValueError("--search: config.tuning='from_scratch' has no remat policies, and its batch is its recipe's")
+    # What is at hand may be busy, or of no use to jax; nothing runs on it.
+    jax.config.update("jax_platforms", "cpu")
     chip = chip_of(topology)
     devices = devices_of(topology, slices)
     programs: list[Program] = []
@@ -132,7 +137,7 @@ def _assumptions(chip: Chip, slices: int) -> list[str]:
     if slices > 1:
         rates += f", {chip.dcn_rate / 1e9:.1f} GB/s to other slices"
     return [
-        f"A chip: {rates} (Google Cloud's documentation). The roofline is the longest of four times at these rates, "
+        f"A chip: {rates} (its maker's documentation). The roofline is the longest of four times at these rates, "
         "each as if nothing else took any: a lower bound, not a forecast.",
         "FLOP: of matrix products and convolutions in the program as traced, bodies of scans as often as they run, an "
         "equal share a chip. Without recomputation: 4 a frozen parameter and token or 6 a trained one, of the head for "

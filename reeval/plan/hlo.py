@@ -28,6 +28,8 @@ _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all",
     "partition-id", "replica-id", "iota", "opt-barrier", "broadcast", "async-update",
 }  # fmt: skip
+# GPUs begin some early, beside other work.
+_FUSIONS = ("fusion", "fusion-start")
 
 
 @dataclasses.dataclass
@@ -157,7 +159,7 @@ def _often(computations: dict[str, list[Instruction]], entry: str) -> tuple[Coun
             elif line.operation in ("call", "async-start"):
                 for other in called:
                     run(other, times, counter)
-            elif line.operation == "fusion":
+            elif line.operation in _FUSIONS:
                 for other in called:
                     run(other, times, fused)
 
@@ -243,7 +245,7 @@ def _touched(line: Instruction, lines: dict[str, Instruction], computations: dic
         return 2 * written
     if line.operation == "slice-start":
         return array_bytes(line.type)[1]
-    if line.operation.endswith("-start"):
+    if line.operation.endswith("-start") and line.operation not in _FUSIONS:
         # Its type names what it takes beside what it gives.
         sources = [lines[name].type for name in line.operands if name in lines]
         return max(written, sum(sum(array_bytes(each, hbm=True)) for each in sources))
@@ -264,7 +266,7 @@ def _touched(line: Instruction, lines: dict[str, Instruction], computations: dic
 
 
 def _fused(line: Instruction) -> str:
-    return dict(_CALLED.findall(line.text)).get("calls", "") if line.operation == "fusion" else ""
+    return dict(_CALLED.findall(line.text)).get("calls", "") if line.operation in _FUSIONS else ""
 
 
 def _parameters(inner: list[Instruction]) -> dict[int, str]:
@@ -293,7 +295,7 @@ def _used(name: str, size: float, inner: list[Instruction], computations: dict[s
             total += _used(line.name, size, inner, computations)
         elif line.operation in ("dynamic-slice", "gather", "slice") and line.operands[0] == name:
             total += sum(array_bytes(line.type))
-        elif line.operation == "fusion":
+        elif line.operation in _FUSIONS:
             nested = computations.get(_fused(line), [])
             total += _used(_parameters(nested)[line.operands.index(name)], size, nested, computations)
         elif line.operation != "dynamic-update-slice" or line.operands[0] != name:

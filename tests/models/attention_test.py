@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from reeval import sharding
-from reeval.models import attention
+from reeval.models import attention, cudnn
 from reeval.models.attention import BACKENDS, _backend, attend
 from reeval.models.gemma3 import Gemma3, Gemma3Config, Rope
 from reeval.models.layers import Placement
@@ -103,7 +103,7 @@ def test_values_and_gradients_are_those_of_a_naive_attention(backend, case):
 
 
 @pytest.mark.parametrize("window", [None, 30])
-@pytest.mark.parametrize("backend", ["xla", "blockwise", ON_GPUS])
+@pytest.mark.parametrize("backend", ["xla", "blockwise", ON_GPUS, "cudnn"])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 2, 2)])
 def test_what_continues_a_segment_sees_it(shape, backend, window):
     q, k, v, d_out, _ = inputs(4, 300, 2, 2, 64)
@@ -208,30 +208,66 @@ def test_changing_one_packed_pair_changes_nothing_in_the_other(backend, family):
 
 
 @pytest.mark.parametrize(
-    ("platform", "T", "known", "continued", "chosen"),
+    ("platform", "T", "known", "continued", "takes", "chosen"),
     [
-        ("cpu", 129, False, False, "blockwise"),
-        ("cpu", 129, False, True, "blockwise"),
-        ("cpu", 128, True, False, "xla"),
-        ("gpu", 2048, False, True, "blockwise"),
-        ("tpu", 2048, True, False, "splash"),
-        ("tpu", 2048, True, True, "xla"),
-        ("tpu", 2048, False, False, "xla"),
-        ("tpu", 1, True, False, "xla"),
+        ("cpu", 129, False, False, False, "blockwise"),
+        ("cpu", 129, False, True, True, "blockwise"),
+        ("cpu", 128, True, False, False, "xla"),
+        ("gpu", 2048, False, True, False, "blockwise"),
+        ("gpu", 2048, False, True, True, "cudnn"),
+        ("gpu", 128, False, False, True, "xla"),
+        ("tpu", 2048, True, False, True, "splash"),
+        ("tpu", 2048, True, True, False, "xla"),
+        ("tpu", 2048, False, False, False, "xla"),
+        ("tpu", 1, True, False, False, "xla"),
     ],
 )
-def test_auto_is_by_the_platform_of_the_mesh_and_by_shape(platform, T, known, continued, chosen):
-    assert _backend(Placement(None, None, platform, "auto"), T, known, continued) == chosen
+def test_auto_is_by_the_platform_of_the_mesh_and_by_shape(platform, T, known, continued, takes, chosen):
+    assert _backend(Placement(None, None, platform, (0, 0), "auto"), T, known, continued, takes) == chosen
 
 
 @pytest.mark.parametrize(
-    ("backend", "known", "continued", "said"),
+    ("head_dim", "dtype", "capability", "takes"),
     [
-        ("splash", False, False, "to know a model's windows"),
-        ("splash", True, True, "no segments that continue others"),
-        ("fast", True, False, "is not one of auto"),
+        (128, "bfloat16", (8, 0), True),
+        (128, "float16", (9, 0), True),
+        (256, "bfloat16", (9, 0), True),
+        (256, "bfloat16", (10, 0), True),
+        (256, "bfloat16", (8, 9), False),
+        (288, "bfloat16", (9, 0), False),
+        (100, "bfloat16", (9, 0), False),
+        (128, "float32", (9, 0), False),
+        (128, "bfloat16", (7, 5), False),
+        (128, "bfloat16", (0, 0), False),
     ],
 )
-def test_a_backend_that_cannot_do_it_says_so(backend, known, continued, said):
+def test_what_cudnn_has_a_kernel_for(head_dim, dtype, capability, takes, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert cudnn.takes(head_dim, jnp.dtype(dtype), capability) == takes
+
+
+@pytest.mark.parametrize(
+    ("backend", "platform", "known", "continued", "said"),
+    [
+        ("splash", "tpu", False, False, "to know a model's windows"),
+        ("splash", "tpu", True, True, "no segments that continue others"),
+        ("cudnn", "gpu", True, False, "no kernel for heads of this size"),
+        ("cudnn", "tpu", True, False, "is for GPUs"),
+        ("fast", "tpu", True, False, "is not one of auto"),
+    ],
+)
+def test_a_backend_that_cannot_do_it_says_so(backend, platform, known, continued, said):
     with pytest.raises(ValueError, match=said):
-        _backend(Placement(None, None, "tpu", backend), 300, known, continued)
+        _backend(Placement(None, None, platform, (0, 0), backend), 300, known, continued, False)
+
+
+def test_where_cudnn_is_missing_it_says_what_does_without(monkeypatch):
+    def missing(*args, **kwargs):
+        raise RuntimeError("cuDNN is not detected.\nMore of it.")
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", missing)
+    q, k, v, _, segments = (jnp.asarray(x) for x in inputs(1, 4, 1, 1, 8))
+    with pytest.raises(ValueError, match=r"had: cuDNN is not detected \(pip.*attention=blockwise does without$"):
+        cudnn.cudnn(q.transpose(0, 2, 1, 3)[:, :, None], k, v, segments, scale=1.0, fused=True)
+    with pytest.raises(RuntimeError):
+        cudnn.cudnn(q.transpose(0, 2, 1, 3)[:, :, None], k, v, segments, scale=1.0, fused=False)

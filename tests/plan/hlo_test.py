@@ -1,5 +1,7 @@
 """Bytes read from the text of compiled programs: of real ones on 8 CPU devices, and of lines as TPUs have them."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -129,6 +131,12 @@ def test_a_tpus_text_is_read():
     # The slice is read twice, the gathered array written and, negated, again; not the stack of all. And 9 bytes where
     # two counters are compared.
     assert found.memory == 5 * ((8 * 64 * 2) + (64 * 64 * 2) + (8 * 64 * 2 + 64 * 64 * 2) + 9)
+
+
+def test_what_gpus_begin_early_is_read_by_the_slice():
+    early = "%begin = ((bf16[8,64,64]{2,1,0}, s32[]), bf16[64,64]{1,0}, u32[]) fusion-start(%w, %i), kind=kLoop, calls"
+    gpu = re.sub(r"%begin = .*? calls", early, TPU)
+    assert gpu != TPU and traffic(gpu) == traffic(TPU)
 
 
 # Between slices: the host is handed an array, and gives what comes of it.
