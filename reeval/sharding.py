@@ -5,6 +5,7 @@ two; weights over 'fsdp' along the model dimension and over 'tensor' along heads
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -153,5 +154,7 @@ def activations(mesh: Mesh, *, attention: str = "xla") -> AbstractContextManager
         return mapped(*arrays)
 
     device = mesh.devices.flat[0]
-    capability = tuple(int(n) for n in getattr(device, "compute_capability", "0.0").split("."))
+    # AMD's GPUs have names in its place, such as gfx942.
+    numbers = re.fullmatch(r"(\d+)\.(\d+)", getattr(device, "compute_capability", ""))
+    capability = tuple(int(n) for n in numbers.groups()) if numbers else (0, 0)
     return layers.activation_placement(layers.Placement(constrain, by_shard, device.platform, capability, attention))
