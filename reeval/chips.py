@@ -9,7 +9,7 @@ class Chip:
 
     Attributes:
         flops: peak in bfloat16, a second.
-        hbm: bytes.
+        hbm: bytes that programs can have.
         hbm_rate, ici_rate, dcn_rate: bytes a second of its memory; that it can send over all its links to chips of
             its slice, or its machine; and its share of what its host sends to others.
     """
@@ -34,13 +34,14 @@ TPUS = {
 }
 
 # NVIDIA's data sheets of the SXM modules and of the L40S, which has no NVLink but PCIe, read in November 2026; NVLink
-# is given in both directions together. Bytes are those that the driver reports. One network card a GPU: of 200 Gb/s
-# in DGX A100, 400 in DGX H100 and H200 and, a guess, 100 beside an L40S.
+# is given in both directions together. Bytes are nine tenths, which launch/gpu.sh gives to jax, of the data sheets'
+# gigabytes: drivers report a little more or less. One network card a GPU: of 200 Gb/s in DGX A100, 400 in DGX H100 and
+# H200 and, a guess, 100 beside an L40S.
 GPUS = {
-    "a100": Chip(312e12, 81_251 * 2**20, 2039e9, 300e9, 25e9),
-    "h100": Chip(989e12, 81_079 * 2**20, 3350e9, 450e9, 50e9),
-    "h200": Chip(989e12, 143_771 * 2**20, 4800e9, 450e9, 50e9),
-    "l40s": Chip(362e12, 45_495 * 2**20, 864e9, 32e9, 12.5e9),
+    "a100": Chip(312e12, 0.9 * 80e9, 2039e9, 300e9, 25e9),
+    "h100": Chip(989e12, 0.9 * 80e9, 3350e9, 450e9, 50e9),
+    "h200": Chip(989e12, 0.9 * 141e9, 4800e9, 450e9, 50e9),
+    "l40s": Chip(362e12, 0.9 * 48e9, 864e9, 32e9, 12.5e9),
 }
 
 # By the beginning of jax's `device_kind`, the longer ones first. GPUs: dense, from NVIDIA's data sheets.

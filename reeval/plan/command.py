@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reeval import settings, sharding
-from reeval.chips import Chip
+from reeval.chips import GPUS, Chip
 from reeval.models import remat
 from reeval.plan.needs import Needs, needs_of
 from reeval.plan.programs import Program, scoring, training_step
@@ -131,12 +131,17 @@ def _time_table(found: Sequence[Needs], title: str) -> Table:
 
 def _assumptions(chip: Chip, slices: int) -> list[str]:
     rates = (
-        f"{chip.flops / 1e12:.0f} TFLOP/s in bfloat16, {chip.hbm / 2**30:.0f} GiB of HBM at {chip.hbm_rate / 1e9:.0f} "
-        f"GB/s, {chip.ici_rate / 1e9:.0f} GB/s out over all links"
+        f"{chip.flops / 1e12:.0f} TFLOP/s in bfloat16, {chip.hbm / 2**30:.0f} GiB of memory at "
+        f"{chip.hbm_rate / 1e9:.0f} GB/s, {chip.ici_rate / 1e9:.0f} GB/s out over all links"
     )
     if slices > 1:
         rates += f", {chip.dcn_rate / 1e9:.1f} GB/s to other slices"
+    of_gpus = [
+        "Compiled without a GPU, on which XLA would choose kernels by measuring: memory is near what a GPU takes. "
+        "Programs have nine tenths of a card's, as launch/gpu.sh gives them."
+    ]
     return [
+        *(of_gpus if chip in GPUS.values() else []),
         f"A chip: {rates} (its maker's documentation). The roofline is the longest of four times at these rates, "
         "each as if nothing else took any: a lower bound, not a forecast.",
         "FLOP: of matrix products and convolutions in the program as traced, bodies of scans as often as they run, an "

@@ -49,7 +49,8 @@ def test_a_small_config_trains_and_scores_on_two_machines_of_four(
     adapters = 4 * 4 * 16 * (2 * (128 + 128) + 2 * (128 + 64) + 3 * (128 + 384))
     assert adapters / 4 < step.sent_across["all-reduce"] < 2 * adapters
     assert step.sent and decode.tokens == config.eval.slots
-    assert "312 TFLOP/s" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "312 TFLOP/s in bfloat16, 67 GiB of memory" in said and "Compiled without a GPU" in said
 
 
 def test_a_judge_of_real_size_trains_on_one_gpu(compiler: None, tmp_path: Path) -> None:
