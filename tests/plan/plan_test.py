@@ -1,6 +1,7 @@
 """`reeval plan` on topologies that are not at hand: every config compiles, and mistakes are one line."""
 
 import json
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -49,8 +50,11 @@ def config(tmp_path: Path, name: str) -> ConfigDict:
     ],
 )
 def test_a_configs_header_says_what_it_takes_of_the_smallest_slice(name, what, config):
-    """Second stages score as the first."""
+    """Second stages score as the first. The masks of dropout take two thirds of the time to compile a large training
+    step and little memory, so only REEVAL_NIGHTLY=1 compiles them."""
     header = CONFIGS[name].__doc__
+    if name in MODELS and not os.environ.get("REEVAL_NIGHTLY"):
+        config.lora.dropout = 0.0
     planned = plan(config, re.search(r"--topology=(\S+)", header)[1], what=what)
     assert planned
     for needs in planned:
