@@ -7,8 +7,8 @@ import pytest
 from reeval.plan.search import largest
 
 SHAPES = {
-    "a line": (lambda rows: 5 + 3 * rows, 6),
-    "a line with steps": (lambda rows: 5 + 3 * rows + 7 * (rows // 16), 10),
+    "a line": (lambda rows: 5 + 3 * rows, 5),
+    "a line with steps": (lambda rows: 5 + 3 * rows + 7 * (rows // 16), 7),
     "a parabola": (lambda rows: 5 + rows + rows**2 / 50, 18),
     "a root": (lambda rows: 5 + 100 * math.sqrt(rows), 18),
     "flat, then steep": (lambda rows: 5 + max(0, rows - 100) * 50, 18),
