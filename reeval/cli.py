@@ -124,15 +124,21 @@ def score(argv: Sequence[str]) -> None:
 
 
 def plan(argv: Sequence[str]) -> None:
-    """Compile a config's training step and scoring loop for TPUs that are not at hand, and say what they need."""
+    """Compile a config's training step and scoring loop for chips that are not at hand, and say what they need."""
     values = flags.FlagValues()
-    flags.DEFINE_string("topology", None, "Of a slice, such as v5e:2x4.", required=True, flag_values=values)
+    topologies = "Of a slice, such as v5e:2x4, or of a machine with GPUs, such as h100:8."
+    flags.DEFINE_string("topology", None, topologies, required=True, flag_values=values)
     flags.DEFINE_integer("slices", 1, "So many of them.", flag_values=values)
     flags.DEFINE_enum("what", "both", ["train", "score", "both"], "Which programs.", flag_values=values)
     flags.DEFINE_bool("search", False, "Find the largest batch and the cheapest remat, too.", flag_values=values)
     flags.DEFINE_string("json", None, "A file for all figures.", flag_values=values)
     with_config(argv, plan, values)
+    import jax
+
     from reeval.plan import plan as run
+
+    # What is at hand may be busy, or of no use to jax; nothing runs on it.
+    jax.config.update("jax_platforms", "cpu")
 
     run(
         values.config,

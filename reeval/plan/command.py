@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -56,8 +55,6 @@ def plan(
         )
     if search and not scores:
         raise ValueError("--search: config.tuning='from_scratch' has no remat policies, and its batch is its recipe's")
-    # What is at hand may be busy, or of no use to jax; nothing runs on it.
-    jax.config.update("jax_platforms", "cpu")
     chip = chip_of(topology)
     devices = devices_of(topology, slices)
     programs: list[Program] = []

@@ -1,5 +1,6 @@
 """The largest batch that fits, found with few compilations."""
 
+import math
 from collections.abc import Callable
 
 
@@ -23,7 +24,7 @@ def largest(peak: Callable[[int], float], limit: float, unit: int, *, most: int 
             good = ask
         else:
             bad = ask
-        if answer != float("inf"):
+        if math.isfinite(answer):
             known[ask] = answer
         surest = (good + bad) // 2 if bad <= most else 2 * good
         straight = len(known) == 2 or bad - good <= left // 2 + 1

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from real_shapes import MODELS
@@ -14,7 +13,8 @@ from configs import qwen3_8b, tiny
 from reeval import sharding
 from reeval.chips import GPUS, peak_flops
 from reeval.cli import main
-from reeval.plan import plan
+from reeval.models.layers import placement
+from reeval.plan import gpus, plan
 from reeval.plan.topology import chip_of, devices_of
 
 
@@ -31,8 +31,6 @@ def test_a_name_gives_the_gpus_of_one_machine(name: str, compiler: None) -> None
     assert len(devices) == 8 and {device.platform for device in devices} == {"gpu"}
     assert peak_flops(devices[0].device_kind) == GPUS[name].flops == chip_of(f"{name}:1").flops
     with sharding.activations(sharding.make_mesh((8, 1, 1), devices)):
-        from reeval.models.layers import placement
-
         major, minor = placement().capability
     assert (major, minor) == {"a100": (8, 0), "l40s": (8, 9)}.get(name, (9, 0))
 
@@ -78,8 +76,6 @@ def test_a_name_that_is_none_is_one_line(topology: str, capsys: Any) -> None:
 
 
 def test_without_the_compiler_it_says_what_to_install(capsys: Any, monkeypatch: Any) -> None:
-    from reeval.plan import gpus
-
     def missing(*args: object, **kwargs: object) -> None:
         raise RuntimeError("Unknown platform cuda")
 
@@ -93,4 +89,3 @@ def test_each_machine_is_one_part_of_the_mesh(compiler: None) -> None:
     mesh = sharding.make_mesh((2, 2, 2), devices_of("h100:4", 2))
     hosts = np.vectorize(lambda device: device.process_index)(mesh.devices)
     assert [set(part.flat) for part in hosts] == [{0}, {1}]
-    assert all(isinstance(device, jax.Device) for device in mesh.devices.flat)
